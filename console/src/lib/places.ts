@@ -15,6 +15,7 @@ export const PLACES: readonly Place[] = [
   { path: '/feeds', title: 'Feeds and coverage', section: 'Fleet', words: 'import advisories known releases' },
   { path: '/policies', title: 'Policies', section: 'Plan', words: 'baseline schedule window' },
   { path: '/calendar', title: 'Calendar', section: 'Plan', words: 'freeze window upcoming schedule' },
+  { path: '/releases', title: 'Releases', section: 'Plan', words: 'versions customers tiers rollout health' },
   { path: '/predictions', title: 'Predictions', section: 'Plan', words: 'calibration simulator forecast' },
   { path: '/access', title: 'Access', section: 'System', words: 'people tokens proposals confirm approvers' },
   { path: '/audit', title: 'Audit', section: 'System', words: 'log who what history', role: 'auditor' },

@@ -1,5 +1,5 @@
 // What a state means to a person: a tone, which has a colour and a shape, and a name.
-import type { ChangeState, Incident, RunHostState, RunState, Severity } from './types';
+import type { ChangeState, Incident, RunHostState, RunState, Severity, WatchState } from './types';
 
 export type Tone = 'good' | 'bad' | 'wait' | 'work' | 'idle' | 'unknown';
 
@@ -75,6 +75,8 @@ const COVERAGE: Record<CoverageState, Tone> = {
 };
 const SEVERITY: Record<Severity, Tone> = { critical: 'bad', high: 'bad', medium: 'wait', low: 'idle', unknown: 'unknown', none: 'idle' };
 
+const WATCH: Record<WatchState, Tone> = { unseen: 'unknown', well: 'good', doubtful: 'wait', unhealthy: 'bad', ended: 'idle' };
+
 const TABLES = {
   run: RUN,
   run_host: RUN_HOST,
@@ -84,6 +86,7 @@ const TABLES = {
   step: STEP,
   coverage: COVERAGE,
   severity: SEVERITY,
+  watch: WATCH,
 } as const;
 
 export type StateKind = keyof typeof TABLES;
@@ -93,7 +96,7 @@ export function toneOf(kind: StateKind, state: string): Tone {
   return (TABLES[kind] as Record<string, Tone>)[state] ?? 'unknown';
 }
 
-const WORDS: Record<string, string> = { non_compliant: 'lacks fixes', passed_over: 'passed over', not_covered: 'no feed' };
+const WORDS: Record<string, string> = { non_compliant: 'lacks fixes', passed_over: 'passed over', not_covered: 'no feed', unseen: 'not checked yet', well: 'healthy', ended: 'watch ended' };
 
 export function words(state: string): string {
   return WORDS[state] ?? state.replaceAll('_', ' ');

@@ -58,3 +58,25 @@ export type Conflicts = I['Conflicts'];
 export type Incident = I['Incident'];
 
 export type Page<T> = { items: T[]; next_page_token?: string | null };
+
+export type PolicyVersion = P['PolicyVersion'];
+export type ExposureDay = P['ExposureDay'];
+
+export type RunTrace = P['RunTrace'];
+export type TraceEvent = P['TraceEvent'];
+export type TraceFigures = P['TraceFigures'];
+export type TraceHost = P['TraceHost'];
+export type TraceEdge = P['TraceEdge'];
+
+export type SearchResults = P['SearchResults'];
+export type SearchHit = P['SearchHit'];
+export type SearchKind = P['SearchKind'];
+
+export type Release = P['Release'];
+export type ReleaseStatus = P['ReleaseStatus'];
+export type ReleaseTimeline = P['ReleaseTimeline'];
+export type TimelineRow = P['TimelineRow'];
+export type CustomerStatus = P['CustomerStatus'];
+export type StoredCustomer = P['StoredCustomer'];
+export type WatchState = P['WatchState'];
+export type Tier = P['Tier'];

@@ -24,7 +24,7 @@ async function signInAndOut({ page, context, base, tokens }) {
 async function findAnAffectedHost({ page, base, tokens }) {
   await signIn(page, base, tokens.operator);
   await page.keyboard.press('Control+k');
-  const palette = page.getByRole('combobox', { name: 'Action, host, CVE or policy' });
+  const palette = page.getByRole('combobox', { name: 'Action, or what to find' });
   await palette.fill('CVE-2026-91000');
   await page.getByRole('option').filter({ hasText: 'CVE-2026-91000' }).waitFor();
   await palette.press('Enter');
@@ -73,7 +73,7 @@ async function createAPolicy({ page, base, tokens }) {
   await page.getByRole('button', { name: 'Change…' }).click();
   await page.getByLabel('At once', { exact: true }).fill('50%');
   await page.getByRole('button', { name: 'Save' }).click();
-  await page.getByText('version 2', { exact: false }).waitFor();
+  await page.getByText('version 2, changed', { exact: false }).waitFor();
 }
 
 /** A run from its policy to its end: approved by somebody else on a phone, paused, resumed, with a host that fails; rolled back. */
@@ -137,6 +137,118 @@ async function approveOnAPhone({ browser, base, token, path }) {
   await context.close();
 }
 
+/** One search finds everything; a hit of each kind has its page. */
+async function searchFindsEverything({ page, base, tokens, results }) {
+  await signIn(page, base, tokens.operator);
+  const find = async (text, kind, id) => {
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Action, or what to find' }).fill(text);
+    await page.locator(`[id="palette-${kind}-${id}"]`).click();
+  };
+  await find('h-3', 'host', 'h-3');
+  await page.getByRole('heading', { level: 1, name: 'h-3' }).waitFor();
+  await find('openss', 'package', 'openssl');
+  await page.getByRole('rowheader', { name: 'h-1', exact: true }).waitFor();
+  await find('hole', 'cve', 'CVE-2026-91000');
+  await page.getByRole('heading', { level: 1, name: 'CVE-2026-91000' }).waitFor();
+  await find(results.change.toLowerCase(), 'change', results.change);
+  await page.waitForURL(new RegExp(`/changes/${results.change}`));
+  await find(results.run.slice(0, 18), 'run', results.run);
+  await page.waitForURL(new RegExp(`/runs/${results.run}`));
+  await find('Customer demo', 'customer', 'demo-1');
+  await page.getByRole('heading', { level: 1, name: 'Customer demo-1' }).waitFor();
+  await page.keyboard.press('Control+k');
+  await page.getByRole('combobox').fill('nothing has this name');
+  await page.getByText('Nothing matches. Try part of a name.').waitFor();
+}
+
+/** The run again, event by event: by keys, by buttons and by the events; the same instant by its address. */
+async function replayARun({ page, base, tokens, results }) {
+  await signIn(page, base, tokens.viewer, `/console/runs/${results.run}`);
+  await page.getByRole('link', { name: 'Replay', exact: true }).click();
+  await page.getByRole('heading', { level: 1, name: /^Replay of run/ }).waitFor();
+  const slider = page.getByRole('slider', { name: 'Time in the run' });
+  await page.getByRole('button', { name: 'h-6: pending' }).waitFor();
+  await page.getByRole('button', { name: 'End', exact: true }).click();
+  await page.getByRole('button', { name: /^h-5: (failed|rolled back)/ }).waitFor();
+  check((await page.locator('dl.figures div', { hasText: 'failed' }).locator('dd').innerText()) === '1', 'one host failed at the end');
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await slider.focus();
+  for (let press = 0; press < 12; press += 1) await page.keyboard.press('PageUp');
+  check(Number(await slider.inputValue()) > 0, 'the keys move the slider');
+  const event = page.getByRole('button', { name: /h-1: update begins/ });
+  await event.click();
+  await page.getByRole('button', { name: 'h-1: patching' }).waitFor();
+  await page.waitForURL(/at=/);
+  await page.reload();
+  await page.getByRole('button', { name: 'h-1: patching' }).waitFor();
+  await page.getByRole('button', { name: 'h-1: patching' }).press('Enter');
+  await page.waitForURL(/host=h-1/);
+  check((await page.getByRole('region', { name: 'Events' }).getByText('h-2:', { exact: false }).count()) === 0, 'the events are those of the chosen host');
+  await page.getByRole('button', { name: 'Start', exact: true }).click();
+  await page.getByRole('button', { name: 'Play', exact: true }).click();
+  await page.waitForFunction(() => Number(document.querySelector('input[type=range]')?.value) > 0);
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+
+  // A plan that was not run: another play is another course.
+  await page.goto(`${base}/console/policies/p/replay`);
+  const length = page.locator('output');
+  await length.waitFor();
+  const first = await length.innerText();
+  for (let tries = 0; tries < 5 && (await length.innerText()) === first; tries += 1) {
+    await page.getByRole('button', { name: 'Another play' }).click();
+    await page.waitForURL(new RegExp(`play=${tries + 1}`));
+    await page.waitForTimeout(300);
+  }
+  check((await length.innerText()) !== first, 'every play takes as long');
+}
+
+/** From the forecast of a release to its rollout, a customer's health, and its rollback. */
+async function rollOutARelease({ page, base, tokens }) {
+  await signIn(page, base, tokens.operator, '/console/releases');
+  await page.getByRole('link', { name: 'v1.0.1' }).first().click();
+  await page.getByRole('heading', { name: 'Forecast of the rollout, tier by tier' }).waitFor();
+  await page.getByRole('button', { name: 'Roll out…' }).click();
+  await page.getByRole('button', { name: 'Roll out', exact: true }).click();
+  await page.waitForURL(/\/console\/runs\//);
+  await page.goto(`${base}/console/releases/v1.0.1`);
+  await page.getByRole('heading', { name: 'Rollout, tier by tier' }).waitFor({ timeout: 60_000 });
+  await page.getByRole('row').filter({ hasText: 'Customer demo-1' }).filter({ hasText: 'v1.0.1' }).waitFor({ timeout: 60_000 });
+  await page.getByRole('link', { name: 'Customer demo-1' }).click();
+  await page.getByText('the check succeeds').waitFor();
+  await page.goBack();
+  await page.getByRole('button', { name: 'Roll back…' }).click();
+  await page.getByLabel('Customer demo-1').check();
+  await page.getByLabel('At once', { exact: false }).check();
+  await page.getByText('1 customer returns to the version before v1.0.1, at once.', { exact: false }).waitFor();
+  await page.getByLabel('Why?', { exact: false }).fill('invoices are <b>empty</b>');
+  await page.getByRole('button', { name: 'Roll back', exact: true }).click();
+  await page.waitForURL(/\/console\/runs\//);
+}
+
+/** What was tried out on the sliders is asked of the service, and in the address. */
+async function tryOutAPlan({ page, base, tokens }) {
+  await signIn(page, base, tokens.viewer, '/console/policies/p/strategies');
+  const row = page.getByRole('row', { name: /^rolling/ });
+  await row.waitFor();
+  await page.getByRole('button', { name: 'Hosts at once: more' }).click();
+  await page.waitForURL(/parallel=1/);
+  await page.waitForFunction(() => [...document.querySelectorAll('tbody tr')].some((one) => one.querySelector('th')?.textContent?.startsWith('rolling') && one.querySelectorAll('td')[1]?.textContent === '1'));
+  await page.getByRole('slider', { name: /^Deadline/ }).press('End');
+  await page.waitForURL(/deadline=1440/);
+  await page.getByRole('button', { name: 'As the policy says' }).click();
+  check(!page.url().includes('parallel'), 'the policy is as it was');
+}
+
+/** What a version of a policy changed, and who. */
+async function readThePast({ page, base, tokens }) {
+  await signIn(page, base, tokens.viewer, '/console/policies/made-here');
+  const history = page.getByRole('region', { name: 'History' });
+  await history.getByText('Version 2').waitFor();
+  await history.getByText('max_parallel').waitFor();
+  check((await history.locator('ins').first().innerText()) === '50%', 'the new value is shown');
+}
+
 /** Somebody who may only read sees no actions, and reads why something is not shown. */
 async function viewerOnlyReads({ page, base, tokens }) {
   await signIn(page, base, tokens.viewer, '/console/policies/p');
@@ -193,4 +305,4 @@ async function hostileTextIsText({ page, base, tokens, hostile, known }) {
 }
 
 /** In the order in which they are done: later ones find what earlier ones made. */
-export default [signInAndOut, findAnAffectedHost, paletteIsComplete, createAPolicy, runToTheEnd, viewerOnlyReads, sessionEndsWhileTyping, connectionIsLost, hostileTextIsText];
+export default [signInAndOut, findAnAffectedHost, paletteIsComplete, createAPolicy, runToTheEnd, searchFindsEverything, replayARun, rollOutARelease, tryOutAPlan, readThePast, viewerOnlyReads, sessionEndsWhileTyping, connectionIsLost, hostileTextIsText];

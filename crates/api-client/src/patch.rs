@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use api_types::access::Outcome;
 use api_types::patch::{
-    AdvisoryDetail, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, ApprovePolicy, AskFreezes,
-    Calendar, CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException, Exception,
-    Feed, FeedPreset, FreezeConflicts, HostCompliance, HostStatus, InstalledOn, Inventory, InventoryReport,
-    LogLine, PendingPackage, PlanComparison, PolicyPreview, PredictionLedger, PreviewPolicy, PutFeed,
-    ReleaseCoverage, Remediate, RunDetail, RunDiff, RunReport, RunSummary, Scan, ServiceLevels,
-    SimulatePlans, StartRun, StartScan, Steer, StoredPolicy, TimelinessReport, UnfixedVulnerability,
-    WaveStatus,
+    AdvisoryDetail, AdvisoryHistory, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, ApprovePolicy,
+    AskFreezes, Calendar, CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException,
+    Exception, Feed, FeedPreset, FreezeConflicts, HostCompliance, HostStatus, InstalledOn, Inventory,
+    InventoryReport, LogLine, PendingPackage, PlanComparison, PolicyPreview, PolicyVersion, PredictionLedger,
+    PreviewPolicy, PutFeed, ReleaseCoverage, Remediate, RunDetail, RunDiff, RunReport, RunSummary, RunTrace,
+    Scan, SearchResults, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
+    TimelinessReport, TracePlan, UnfixedVulnerability, WaveStatus,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -306,6 +306,36 @@ impl PatchClient {
 
     pub async fn simulate_plans(&self, request: &SimulatePlans) -> Result<PlanComparison, ClientError> {
         self.0.post("/patch/plans/simulate", request).await
+    }
+
+    /// One play of the plan that a run would have now.
+    pub async fn trace_plan(&self, request: &TracePlan) -> Result<RunTrace, ClientError> {
+        self.0.post("/patch/plans/trace", request).await
+    }
+
+    /// What a run that has ended did.
+    pub async fn get_run_trace(&self, id: RunId) -> Result<RunTrace, ClientError> {
+        self.0.get(&format!("/patch/runs/{id}/trace"), &[]).await
+    }
+
+    /// Hosts, CVEs, packages, runs, changes and customers by a few characters.
+    pub async fn search(&self, filter: &[(&str, String)]) -> Result<SearchResults, ClientError> {
+        self.0.get("/patch/search", filter).await
+    }
+
+    /// The versions of a policy with their differences, newest first, up to `most`.
+    pub async fn list_policy_versions(
+        &self,
+        id: &PolicyId,
+        most: usize,
+    ) -> Result<Vec<PolicyVersion>, ClientError> {
+        self.0.get_all(&format!("/patch/policies/{id}/versions"), &[], most).await
+    }
+
+    /// How many hosts missed an advisory or a CVE in the last `days`.
+    pub async fn get_advisory_history(&self, id: &str, days: u32) -> Result<AdvisoryHistory, ClientError> {
+        let query = [("days", days.to_string())];
+        self.0.get(&format!("/patch/advisories/{}/history", segment(id)), &query).await
     }
 
     /// Predictions of runs that have ended, newest first, up to `most`; the calibration covers more than these.

@@ -3,6 +3,9 @@
 //! `patch-compliance`, `patch-runs` and `patch-releases` contain the rules; each depends on those before it. They use CMDB, ITSM
 //! and sim-engine over HTTP only and never read another service's tables.
 
+#[allow(unused_qualifications, reason = "`utoipa::path` expands query parameters to qualified names")]
+mod api;
+mod app;
 mod console;
 mod service;
 mod settings;

@@ -9,6 +9,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
+    api,
     console::{self, Gateway},
     settings::Settings,
 };
@@ -16,9 +17,9 @@ use crate::{
 /// The state of each capability.
 #[derive(Clone)]
 pub struct App {
-    compliance: patch_compliance::App,
-    runs: patch_runs::App,
-    releases: patch_releases::App,
+    pub(crate) compliance: patch_compliance::App,
+    pub(crate) runs: patch_runs::App,
+    pub(crate) releases: patch_releases::App,
     gateway: Gateway,
 }
 
@@ -46,11 +47,13 @@ impl Service for PatchManager {
         let mut contract = patch_compliance::routes().into_openapi();
         contract.merge(patch_runs::routes().into_openapi());
         contract.merge(patch_releases::routes().into_openapi());
+        contract.merge(api::routes().into_openapi());
         contract
     }
 
     fn routes(app: App) -> OpenApiRouter {
         OpenApiRouter::new()
+            .merge(api::routes().with_state(app.clone()))
             .merge(patch_compliance::routes().with_state(app.compliance))
             .merge(patch_runs::routes().with_state(app.runs))
             .merge(patch_releases::routes().with_state(app.releases))

@@ -11,7 +11,7 @@ mod store;
 
 use utoipa_axum::router::OpenApiRouter;
 
-pub use app::customer_work::CustomerWork;
+pub use app::{customer_work::CustomerWork, search::search_customers};
 pub use settings::Settings;
 pub use state::{App, Outside};
 

@@ -1,5 +1,6 @@
 //! The audit log: every write records who, what, before, after and why, in the same transaction.
 
+use api_types::access::AuditRecord;
 use serde::Serialize;
 use sqlx::PgConnection;
 
@@ -65,6 +66,31 @@ pub async fn record(conn: &mut PgConnection, caller: &Caller, record: Record<'_>
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Records of an object, or of all, newest first, from before the record with the number `before`. Only of these actions, unless there
+/// are none.
+pub async fn list_records(
+    conn: &mut PgConnection,
+    object: Option<&str>,
+    actions: &[&str],
+    before: Option<i64>,
+    limit: i64,
+) -> sqlx::Result<Vec<AuditRecord>> {
+    let actions: Vec<String> = actions.iter().map(|&action| action.to_owned()).collect();
+    sqlx::query_as!(
+        AuditRecord,
+        "SELECT sequence, at, service, subject, action, object, before, after, reason, request_id FROM platform.audit_log
+         WHERE ($1::bigint IS NULL OR sequence < $1) AND ($2::text IS NULL OR object = $2)
+             AND (cardinality($3::text[]) = 0 OR action = ANY($3))
+         ORDER BY sequence DESC LIMIT $4",
+        before,
+        object,
+        &actions,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// Who did one of these actions to one of these objects, in the order of their names.

@@ -20,6 +20,7 @@ mod drain_body;
 pub mod duties;
 pub mod error;
 pub mod extract;
+pub mod field_changes;
 pub mod idempotency;
 mod lifetime;
 pub mod limits;

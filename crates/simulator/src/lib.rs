@@ -15,6 +15,7 @@ pub mod plot;
 pub mod random;
 pub mod replay;
 pub mod statistics;
+pub mod trace;
 
 mod choice;
 mod parallel;

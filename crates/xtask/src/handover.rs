@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 
 use crate::bootstrap::{self, Needs};
+use crate::web;
 use crate::workspace::Workspace;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -21,6 +22,9 @@ pub enum Benchmark {
     /// A run beside 500 clients that send one request a second each, and beside clients that send without pause, against the
     /// run alone; `-- --clients N --seconds N --hosts N --eager N`
     Load,
+    /// The console with 100,000 hosts in a browser: first byte, script time, memory, interactions, lists, sizes of answers;
+    /// `-- --hosts N`
+    Console,
     /// What a run of up to 10,000 hosts costs the platform, and runs of real Ansible beside the bare command;
     /// `-- --hosts 24,200,1000,10000 --ansible 24,200`
     Run,
@@ -79,6 +83,14 @@ pub fn bench(workspace: &Workspace, benchmark: Benchmark, arguments: &[String]) 
             bootstrap::run(workspace, Needs::Platform)?;
             command.env("SQLX_OFFLINE", "true");
             &["run", "--release", "--package", "patch-manager", "--example", "bench_load"]
+        }
+        Benchmark::Console => {
+            bootstrap::run(workspace, Needs::Platform)?;
+            command.env("SQLX_OFFLINE", "true").env("PATCH_CHROMIUM", bootstrap::browser(workspace)?);
+            if let Some(node) = web::node_program(workspace) {
+                command.env("PATCH_NODE", node);
+            }
+            &["run", "--release", "--package", "patch-manager", "--example", "bench_console"]
         }
         Benchmark::Run => {
             bootstrap::run(workspace, Needs::Platform)?;

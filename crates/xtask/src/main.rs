@@ -15,6 +15,7 @@ mod openapi;
 mod playbooks;
 mod queries;
 mod sbom;
+mod screenshots;
 mod suite;
 mod task;
 mod test_step;
@@ -70,6 +71,8 @@ enum Command {
     Sbom,
     /// Write console/dist, the built console, from console/
     Web(Drift),
+    /// Take pictures of every view of the console, in both schemes and at 1280 and 390 px
+    Screenshots(screenshots::Options),
     /// Measure; arguments after `--` go to the benchmark
     Bench {
         benchmark: handover::Benchmark,
@@ -128,6 +131,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sbom => report(sbom::write(&workspace)?),
         Command::Web(Drift { check: true }) => report(web::check(&workspace)?),
         Command::Web(Drift { check: false }) => report(web::write(&workspace)?),
+        Command::Screenshots(options) => report(screenshots::run(&workspace, &options)?),
         Command::Bench { benchmark, passed_on } => {
             handover::bench(&workspace, benchmark, &passed_on.arguments)
         }

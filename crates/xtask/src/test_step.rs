@@ -10,6 +10,7 @@ use local_postgres::EphemeralPostgres;
 use crate::bootstrap;
 use crate::suite::Extent;
 use crate::task::{Task, Verdict};
+use crate::web;
 use crate::workspace::Workspace;
 
 const DEADLINE: Duration = Duration::from_secs(3300);
@@ -70,6 +71,9 @@ pub fn run(workspace: &Workspace, selection: &[String], extent: Extent) -> anyho
             FULL_DEADLINE
         }
     };
+    if let Some(node) = web::node_program(workspace) {
+        command.env("PATCH_NODE", node);
+    }
     let mut totals = Totals::default();
     let mut count = |line: &str| totals.add(line);
     let outcome = Task::new("tests", deadline).watched_by(&mut count).run(command)?;

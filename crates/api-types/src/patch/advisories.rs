@@ -185,3 +185,19 @@ pub struct CveNote {
     pub vector: Option<String>,
     pub rejected: bool,
 }
+
+/// How many hosts missed the fixes of an advisory or a CVE, day by day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AdvisoryHistory {
+    pub id: String,
+    /// Oldest first. Days before the first record are missing; a day on which nothing changed has the number of the day before.
+    pub days: Vec<ExposureDay>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExposureDay {
+    pub day: chrono::NaiveDate,
+    /// At the end of the day; of the current day, as it was last seen. A host that misses the fixes of two advisories for the same
+    /// CVE counts once for each.
+    pub hosts: i64,
+}

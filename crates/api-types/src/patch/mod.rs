@@ -11,7 +11,9 @@ mod predictions;
 mod releases;
 mod run_diffs;
 mod runs;
+mod search;
 mod system_patch;
+mod traces;
 mod waivers;
 mod what_if;
 
@@ -26,6 +28,8 @@ pub use predictions::*;
 pub use releases::*;
 pub use run_diffs::*;
 pub use runs::*;
+pub use search::*;
 pub use system_patch::SystemPatch;
+pub use traces::*;
 pub use waivers::*;
 pub use what_if::*;

@@ -43,6 +43,43 @@ pub struct PolicyApproval {
     pub at: DateTime<Utc>,
 }
 
+/// What somebody did to a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyAct {
+    Created,
+    Changed,
+    /// The version was approved for the template of the policy.
+    Approved,
+}
+
+/// An entry of the history of a policy, from the audit log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyVersion {
+    /// The version that it made, or that was approved.
+    pub version: i64,
+    pub act: PolicyAct,
+    pub at: DateTime<Utc>,
+    pub by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The fields that differ from the version before. Empty for an approval, and for the first version: all of it is new.
+    #[serde(default)]
+    pub changes: Vec<PolicyFieldChange>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyFieldChange {
+    /// JSON pointer.
+    pub field: String,
+    /// Any JSON value; null if the field was absent.
+    #[schema(value_type = serde_json::Value)]
+    pub before: Option<serde_json::Value>,
+    /// Any JSON value; null if the field was removed.
+    #[schema(value_type = serde_json::Value)]
+    pub after: Option<serde_json::Value>,
+}
+
 /// Approves a version of a policy.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -30,6 +30,12 @@ pub struct SimulatePlans {
     /// Simulations per strategy, 1 to 100,000; 1,000 by default.
     pub runs: Option<u32>,
     pub seed: u64,
+    /// At most so many hosts at once, 1 to 10,000, instead of the policy's `max_parallel`. Only for hosts that would be patched now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
+    /// Minutes from opening to closing, 1 to 10,080, instead of those of the policy's window. Only for a policy with a window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_minutes: Option<u32>,
     /// Deadline in seconds. The answer says what the recommended strategy needs to meet it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_seconds: Option<f64>,

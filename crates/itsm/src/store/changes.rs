@@ -180,7 +180,12 @@ pub struct ChangeFilter {
     pub requested_by: Option<String>,
     /// Only changes for this plan.
     pub plan_hash: Option<String>,
+    /// Part of the id or of the short description, in any case. Only the 20,000 newest changes are searched.
+    pub text: Option<String>,
 }
+
+/// Changes that are searched for a text.
+const NEWEST: i64 = 20_000;
 
 /// Newest first, from below the number `before`.
 pub async fn list_changes(
@@ -195,6 +200,8 @@ pub async fn list_changes(
          WHERE ($1::bigint IS NULL OR number < $1) AND ($2::text IS NULL OR state = $2) AND ($3::text IS NULL OR kind = $3)
            AND ($4::text IS NULL OR ci_ids @> ARRAY[$4]) AND ($5::text IS NULL OR requested_by = $5)
            AND ($6::text IS NULL OR plan_hash = $6)
+           AND ($8::text IS NULL OR number > (SELECT coalesce(max(number), 0) - $9 FROM itsm.changes)
+               AND (position(upper($8) IN id) > 0 OR position(lower($8) IN lower(short_description)) > 0))
          ORDER BY number DESC LIMIT $7",
         before,
         filter.state.as_ref().map(to_text).transpose()?,
@@ -203,6 +210,8 @@ pub async fn list_changes(
         filter.requested_by,
         filter.plan_hash,
         limit,
+        filter.text,
+        NEWEST,
     )
     .fetch_all(&mut *conn)
     .await?;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use ::advisories::os_key;
 use api_types::{
     page::Page,
-    patch::{AdvisoryDetail, AdvisoryImport, AdvisoryImportReport, AdvisorySummary, Severity},
+    patch::{
+        AdvisoryDetail, AdvisoryHistory, AdvisoryImport, AdvisoryImportReport, AdvisorySummary, Severity,
+    },
     problem::Problem,
 };
 use axum::{
@@ -24,10 +26,10 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::body_parts::next_part;
+use super::{body_parts::next_part, host_list::days_of};
 use crate::{
     App,
-    app::{advisories, feed_imports},
+    app::{advisories, advisory_history, feed_imports},
     store::advisories::AdvisoryFilter,
 };
 
@@ -38,6 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_advisories))
         .routes(routes!(get_advisory))
+        .routes(routes!(get_advisory_history))
         .routes(routes!(import_advisories))
         .routes(routes!(list_imports))
         .routes(routes!(get_import))
@@ -103,6 +106,26 @@ async fn get_advisory(
     page: PageRequest,
 ) -> ApiResult<Json<AdvisoryDetail>> {
     advisories::get_advisory(&app, &id, &page).await.map(Json)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+struct AdvisoryHistoryParams {
+    /// Number of days, 1 to 400, counted back from today; 30 by default. Days are kept for 13 months.
+    days: Option<u32>,
+}
+
+/// Read how many hosts missed the fixes of an advisory or a CVE, day by day.
+#[utoipa::path(get, path = "/patch/advisories/{cve_id}/history", tag = "advisories",
+    params(("cve_id" = String, Path, description = "CVE or advisory id"), AdvisoryHistoryParams),
+    responses((status = 200, body = AdvisoryHistory), (status = "4XX", body = Problem)))]
+async fn get_advisory_history(
+    State(app): State<App>,
+    _: Viewer,
+    Path(id): Path<AdvisoryId>,
+    Query(params): Query<AdvisoryHistoryParams>,
+) -> ApiResult<Json<AdvisoryHistory>> {
+    advisory_history::get_advisory_history(&app, &id, days_of(params.days)?).await.map(Json)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -95,6 +95,14 @@ struct HistoryParams {
     value: Option<String>,
 }
 
+/// The days of a history that are asked for.
+pub(super) fn days_of(given: Option<u32>) -> ApiResult<u32> {
+    match given.unwrap_or(DEFAULT_DAYS) {
+        days @ 1..=MAX_DAYS => Ok(days),
+        _ => Err(ApiError::invalid("days", format!("must be 1 to {MAX_DAYS}"))),
+    }
+}
+
 /// List the compliance of each day, newest first, in total or by a dimension. Days without a running platform are missing.
 #[utoipa::path(get, path = "/patch/compliance/history", tag = "compliance", params(HistoryParams, PageRequest),
     responses((status = 200, body = Page<ComplianceDay>), (status = "4XX", body = Problem)))]
@@ -109,11 +117,7 @@ async fn list_history(
         let detail = format!("must be one of `{}`", DIMENSIONS.join("`, `"));
         return Err(ApiError::invalid("dimension", detail));
     }
-    let days = match params.days.unwrap_or(DEFAULT_DAYS) {
-        days @ 1..=MAX_DAYS => days,
-        _ => return Err(ApiError::invalid("days", format!("must be 1 to {MAX_DAYS}"))),
-    };
-    let filter = HistoryFilter { days, dimension, value: params.value };
+    let filter = HistoryFilter { days: days_of(params.days)?, dimension, value: params.value };
     history::list_history(&app, &filter, &page).await.map(Json)
 }
 

@@ -2,7 +2,7 @@
 
 use api_types::{
     page::Page,
-    patch::{ApprovePolicy, StoredPolicy},
+    patch::{ApprovePolicy, PolicyVersion, StoredPolicy},
     problem::Problem,
 };
 use axum::{extract::State, http::StatusCode};
@@ -15,13 +15,17 @@ use service_kit::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, app::policies};
+use crate::{
+    App,
+    app::{policies, policy_history},
+};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_policies, create_policy))
         .routes(routes!(get_policy, update_policy, delete_policy))
         .routes(routes!(approve_policy))
+        .routes(routes!(list_policy_versions))
 }
 
 /// Create a policy.
@@ -96,6 +100,19 @@ async fn approve_policy(
     Json(request): Json<ApprovePolicy>,
 ) -> ApiResult<Tagged<StoredPolicy>> {
     policies::approve_policy(&app, &caller, &id, &request).await.map(Tagged::of)
+}
+
+/// List the versions of a policy, newest first, each with who made or approved it and the fields that it changed.
+#[utoipa::path(get, path = "/patch/policies/{id}/versions", tag = "policies",
+    params(("id" = String, Path, description = "policy"), PageRequest),
+    responses((status = 200, body = Page<PolicyVersion>), (status = "4XX", body = Problem)))]
+async fn list_policy_versions(
+    State(app): State<App>,
+    caller: Viewer,
+    Path(id): Path<PolicyId>,
+    page: PageRequest,
+) -> ApiResult<Json<Page<PolicyVersion>>> {
+    policy_history::list_policy_versions(&app, &id, caller.only_reads(), &page).await.map(Json)
 }
 
 /// Delete a policy and its results; refused while a run of it has not ended.

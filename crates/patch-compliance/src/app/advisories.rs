@@ -140,6 +140,15 @@ async fn find(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<CachedAdvis
     })
 }
 
+/// The numbers of the advisory with this id, or of those that fix this CVE.
+pub(super) async fn list_numbers(conn: &mut PgConnection, id: &AdvisoryId) -> ApiResult<Vec<i32>> {
+    let (_, found) = store::advisories::find_advisories(conn, id.as_str(), MAX_ADVISORIES).await?;
+    if found.is_empty() {
+        return Err(unknown(id.as_str()));
+    }
+    Ok(found.into_iter().map(|one| one.no).collect())
+}
+
 fn overlapping(found: &[FoundAdvisory]) -> Vec<i32> {
     let releases_of = |one: &FoundAdvisory| -> BTreeSet<String> {
         one.body.affected.iter().map(|affected| affected.os.to_string()).collect()

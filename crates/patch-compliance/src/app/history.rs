@@ -64,8 +64,10 @@ async fn record(app: &App, now: DateTime<Utc>) -> ApiResult<()> {
         })
         .collect();
     store::history::replace_day(&mut transaction, today, &rows).await?;
+    store::advisory_history::record_day(&mut transaction, today).await?;
     let oldest = today.checked_sub_months(KEPT).unwrap_or(NaiveDate::MIN);
     store::history::delete_before(&mut transaction, oldest).await?;
+    store::advisory_history::delete_before(&mut transaction, oldest).await?;
     transaction.commit().await?;
     Ok(())
 }

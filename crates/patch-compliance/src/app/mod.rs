@@ -2,6 +2,7 @@
 
 pub mod advisories;
 pub(crate) mod advisory_cache;
+pub(crate) mod advisory_history;
 pub(crate) mod advisory_import;
 pub mod compliance;
 pub(crate) mod coverage;
@@ -29,8 +30,10 @@ pub mod os_tag;
 pub(crate) mod package_set_matching;
 mod package_sets;
 pub mod policies;
+pub(crate) mod policy_history;
 mod policy_results;
 mod remediation_stats;
+pub mod search;
 pub(crate) mod sla;
 pub(crate) mod throttled_cache;
 pub(crate) mod unfixed;

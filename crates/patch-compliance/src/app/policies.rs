@@ -199,7 +199,8 @@ pub(crate) async fn delete_policy(
     Ok(())
 }
 
-fn object(id: &PolicyId) -> String {
+/// The name of a policy in the audit log.
+pub(super) fn object(id: &PolicyId) -> String {
     format!("policy/{id}")
 }
 

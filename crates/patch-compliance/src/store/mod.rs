@@ -1,6 +1,7 @@
 //! SQL only: concrete functions on the caller's connection.
 
 pub mod advisories;
+pub mod advisory_history;
 pub mod affected;
 pub mod compliance;
 pub mod coverage;
@@ -19,6 +20,7 @@ pub mod policies;
 pub mod policy_criteria;
 pub mod results;
 pub mod rollups;
+pub mod search;
 pub mod sla;
 pub mod text_column;
 pub mod unfixed;

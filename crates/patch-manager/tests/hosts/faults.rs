@@ -152,7 +152,15 @@ async fn signed_by_an_unknown_key(lab: &Lab) {
     made::succeeds(gpg("gpg").args(key));
     let file = made.join("repository/demo-need-1.1-1.noarch.rpm");
     made::succeeds(
-        gpg("rpmsign").args(["--define", "_gpg_name scenario@example.com", "--define", "__gpg /usr/bin/gpg", "--addsign"]).arg(file),
+        gpg("rpmsign")
+            .args([
+                "--define",
+                "_gpg_name scenario@example.com",
+                "--define",
+                "__gpg /usr/bin/gpg",
+                "--addsign",
+            ])
+            .arg(file),
     );
     made::succeeds(gpg("gpgconf").args(["--kill", "gpg-agent"]));
     made::succeeds(Command::new("createrepo_c").arg("-q").arg(made.join("repository")));

@@ -24,6 +24,7 @@ mod release_rules;
 mod runs;
 mod scale;
 mod scans;
+mod search;
 mod undated;
 mod weakening;
 mod what_if;

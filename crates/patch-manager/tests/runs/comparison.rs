@@ -12,7 +12,7 @@ async fn compare(platform: &Platform, more: Value) -> Value {
 }
 
 /// A simulation plans with what the last scan found.
-async fn scan(platform: &Platform) {
+pub async fn scan(platform: &Platform) {
     let started = platform.patch.post("/patch/compliance/scan", &json!({})).await.expect(202);
     let path = format!("/patch/compliance/scans/{}", started["id"].as_str().unwrap());
     for _ in 0..600 {

@@ -9,7 +9,10 @@ use serde_json::json;
 use test_support::{Reason, skip};
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::platform::{Platform, platform};
+use crate::{
+    platform::{Platform, platform},
+    releases,
+};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 const CHROMIUM: [&str; 2] = ["/usr/bin/chromium", "/usr/bin/chromium-browser"];
@@ -18,9 +21,14 @@ fn console() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../console")
 }
 
+/// As `cargo xtask` names it, or the machine's own.
+fn node() -> PathBuf {
+    std::env::var_os("PATCH_NODE").map_or_else(|| PathBuf::from("node"), PathBuf::from)
+}
+
 /// Chromium, if everything is there; otherwise what is missing is reported.
 fn browser() -> Option<PathBuf> {
-    if !std::process::Command::new("node").arg("--version").output().is_ok_and(|it| it.status.success()) {
+    if !std::process::Command::new(node()).arg("--version").output().is_ok_and(|it| it.status.success()) {
         skip(Reason::OtherSystem, "there is no Node");
         return None;
     }
@@ -52,10 +60,13 @@ async fn people_work_in_the_console() {
     platform.sim.post("/sim/inject/patch-failure", &json!({ "vm_id": "h-5", "times": 9 })).await.expect(201);
     let incident = json!({ "severity": "high", "short_description": "<b>not bold</b>", "description": hostile(), "ci_ids": ["h-1"] });
     let incident = platform.itsm.post("/itsm/incidents", &incident).await.expect(201);
+    let customers = [("demo-1", "demo"), ("tiny", "startup"), ("acme-corp", "standard")];
+    releases::customers(&platform, &customers, json!({})).await;
+    releases::release(&platform, "v1.0.1", "security").await;
     scan(&platform).await;
     let input = input(&platform, &chromium, incident["id"].as_str().unwrap()).await;
 
-    let mut program = Command::new("node")
+    let mut program = Command::new(node())
         .arg("tests/browser/run.js")
         .current_dir(console())
         .stdin(Stdio::piped())

@@ -31,4 +31,5 @@ mod schedule;
 mod silence;
 mod subjects;
 mod system_patch;
+mod traces;
 mod workflow;

@@ -14,6 +14,7 @@ mod notices;
 pub(crate) mod release_config;
 pub(crate) mod releases;
 pub(crate) mod rollouts;
+pub(crate) mod search;
 pub(crate) mod status;
 pub(crate) mod timeline;
 pub(crate) mod webhooks;

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use service_kit::{
     ApiError, ApiResult, Caller, FieldErrors, audit,
     extract::from_value,
+    field_changes::{FieldChange, field_changes},
     second_person::{self, Weakening},
 };
 use sqlx::PgConnection;
@@ -226,45 +227,20 @@ async fn apply_policies(
     Ok(())
 }
 
-/// A list of uniquely named items as a map by name; `None` for any other value.
-fn by_name(value: &Value) -> Option<Value> {
-    let items = value.as_array()?;
-    let named = items.iter().map(|item| Some((item.get("name")?.as_str()?.to_owned(), item.clone())));
-    let named: Map<String, Value> = named.collect::<Option<_>>()?;
-    (named.len() == items.len()).then_some(Value::Object(named))
-}
-
 /// Compares field by field, into objects and lists of named items.
 pub(super) fn changes<T: serde::Serialize>(
     object: &str,
     before: &T,
     after: &T,
 ) -> ApiResult<Vec<ConfigChange>> {
-    let mut found = Vec::new();
-    compare(object, "", &serde_json::to_value(before)?, &serde_json::to_value(after)?, &mut found);
-    Ok(found)
-}
-
-fn compare(object: &str, at: &str, before: &Value, after: &Value, found: &mut Vec<ConfigChange>) {
-    if let (Value::Object(old), Value::Object(new)) = (before, after) {
-        let fields: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        for field in fields {
-            let value = |of: &Map<String, Value>| of.get(field).cloned().unwrap_or_default();
-            compare(object, &format!("{at}/{field}"), &value(old), &value(new), found);
-        }
-    } else if let (Some(old), Some(new)) = (by_name(before), by_name(after))
-        && old != new
-    {
-        compare(object, at, &old, &new, found);
-    } else if before != after {
-        let shown = |value: &Value| (!value.is_null()).then(|| value.clone());
-        found.push(ConfigChange {
-            object: object.to_owned(),
-            field: at.to_owned(),
-            before: shown(before),
-            after: shown(after),
-        });
-    }
+    let change = |change: FieldChange| ConfigChange {
+        object: object.to_owned(),
+        field: change.field,
+        before: change.before,
+        after: change.after,
+    };
+    let found = field_changes(&serde_json::to_value(before)?, &serde_json::to_value(after)?);
+    Ok(found.into_iter().map(change).collect())
 }
 
 #[cfg(test)]

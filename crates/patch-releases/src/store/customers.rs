@@ -87,6 +87,32 @@ pub async fn list_customers(
     rows.into_iter().map(Row::into_customer).collect()
 }
 
+#[derive(Debug)]
+pub struct CustomerHit {
+    pub slug: String,
+    pub name: String,
+    pub tier: String,
+    pub current_version: String,
+}
+
+/// With a slug that begins with a text, or a name that contains it, in the order of their slugs. `text` is in lower case.
+pub async fn search_customers(
+    conn: &mut PgConnection,
+    text: &str,
+    limit: i64,
+) -> ApiResult<Vec<CustomerHit>> {
+    let found = sqlx::query_as!(
+        CustomerHit,
+        "SELECT slug, name, tier, current_version FROM patch.customers
+         WHERE starts_with(slug, $1) OR position($1 IN lower(name)) > 0 ORDER BY slug LIMIT $2",
+        text,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found)
+}
+
 /// `false` if the slug already exists.
 pub async fn insert_customer(
     conn: &mut PgConnection,

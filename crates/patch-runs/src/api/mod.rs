@@ -9,6 +9,7 @@ mod run_parts;
 mod run_text;
 mod runs;
 mod scans;
+mod traces;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -21,6 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(run_parts::routes())
         .merge(run_diffs::routes())
         .merge(plans::routes())
+        .merge(traces::routes())
         .merge(predictions::routes())
         .merge(previews::routes())
         .merge(calendars::routes())

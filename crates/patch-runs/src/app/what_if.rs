@@ -7,7 +7,13 @@ use api_types::patch::{
     CheckVerdict, DeadlineAnswer, DeadlineTry, PlanCheck, PlanComparison, RefusedStrategy, SimulatePlans,
     StrategyForecast,
 };
-use domain::strategy::Strategy;
+use domain::{
+    ids::PolicyId,
+    quantity::HostCount,
+    selector::Selector,
+    strategy::Strategy,
+    time::{MaintenanceWindow, MaintenanceWindowFields},
+};
 use planner::{PlanRequest, host_plan};
 use service_kit::{ApiError, ApiResult};
 use simulator::{Answer, Comparison, Deadline, DurationModel, check, meet_deadline};
@@ -31,24 +37,14 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
     if let Some(yaml) = &request.scenario {
         return scenario::simulate(request, yaml.clone()).await;
     }
-    let policy = match &request.policy_id {
-        Some(id) => policies::get_policy(&app.compliance, id).await?.policy,
-        None if request.advisory.is_some() || request.selector.is_some() => plans::ad_hoc_policy()?,
-        None => {
-            let reason =
-                "must have a `policy_id`, an `advisory`, a `selector`, a `replay_of` or a `scenario`";
-            return Err(ApiError::invalid("", reason));
-        }
+    let hosts = Hosts {
+        policy_id: request.policy_id.as_ref(),
+        advisory: request.advisory.as_deref(),
+        selector: request.selector.as_ref(),
     };
-    let input = PlanInput {
-        policy,
-        by_policy: request.policy_id.is_some(),
-        advisory: request.advisory.clone(),
-        selector: request.selector.clone(),
-        strategy: None,
-        run: None,
-        rollback_of: None,
-    };
+    let missing = "must have a `policy_id`, an `advisory`, a `selector`, a `replay_of` or a `scenario`";
+    let mut input = input_of(app, hosts, missing).await?;
+    try_out(&mut input, request)?;
     let strategies = strategies(request);
     ensure_usable(&strategies)?;
     let gathered = plans::gather(app, &input, Freshness::AsKnown).await?.request;
@@ -72,6 +68,46 @@ pub(crate) async fn simulate_plans(app: &App, request: &SimulatePlans) -> ApiRes
     });
     let (comparison, notes, deadline, checks) = compared.await.map_err(ApiError::internal)?;
     Ok(PlanComparison { notes, deadline, checks, ..wire_comparison(&comparison, observations) })
+}
+
+/// The hosts that a request is about.
+pub(super) struct Hosts<'a> {
+    pub policy_id: Option<&'a PolicyId>,
+    pub advisory: Option<&'a str>,
+    pub selector: Option<&'a Selector>,
+}
+
+/// What would be planned for them now. `missing` is the error if the request names none.
+pub(super) async fn input_of(app: &App, hosts: Hosts<'_>, missing: &str) -> ApiResult<PlanInput> {
+    let policy = match hosts.policy_id {
+        Some(id) => policies::get_policy(&app.compliance, id).await?.policy,
+        None if hosts.advisory.is_some() || hosts.selector.is_some() => plans::ad_hoc_policy()?,
+        None => return Err(ApiError::invalid("", missing)),
+    };
+    Ok(PlanInput {
+        policy,
+        by_policy: hosts.policy_id.is_some(),
+        advisory: hosts.advisory.map(str::to_owned),
+        selector: hosts.selector.cloned(),
+        strategy: None,
+        run: None,
+        rollback_of: None,
+    })
+}
+
+/// Other settings than those of the policy.
+fn try_out(input: &mut PlanInput, request: &SimulatePlans) -> ApiResult<()> {
+    if let Some(hosts) = request.max_parallel {
+        input.policy.max_parallel = HostCount::Number(hosts);
+    }
+    let Some(minutes) = request.window_minutes else { return Ok(()) };
+    let invalid = |reason: String| ApiError::invalid("/window_minutes", reason);
+    let window = input.policy.window.as_ref();
+    let window = window.ok_or_else(|| invalid("needs a policy with a maintenance window".to_owned()))?;
+    let fields = MaintenanceWindowFields { duration_minutes: minutes, ..window.fields().clone() };
+    input.policy.window =
+        Some(MaintenanceWindow::try_from(fields).map_err(|error| invalid(error.to_string()))?);
+    Ok(())
 }
 
 /// Its figures, without what only one kind of request has.
@@ -138,6 +174,16 @@ fn ensure_usable(strategies: &[Strategy]) -> ApiResult<()> {
 fn check(request: &SimulatePlans) -> ApiResult<()> {
     if !(1..=100_000).contains(&runs(request)) {
         return Err(ApiError::invalid("/runs", "must be 1 to 100000"));
+    }
+    if request.max_parallel.is_some_and(|hosts| !(1..=10_000).contains(&hosts)) {
+        return Err(ApiError::invalid("/max_parallel", "must be 1 to 10000"));
+    }
+    let is_of_the_past = request.replay_of.is_some() || request.scenario.is_some();
+    let tried = [("/max_parallel", request.max_parallel), ("/window_minutes", request.window_minutes)];
+    for (pointer, given) in tried {
+        if is_of_the_past && given.is_some() {
+            return Err(ApiError::invalid(pointer, "applies to hosts that would be patched now"));
+        }
     }
     if request.deadline_seconds.is_some_and(|seconds| !(1.0..=1e9).contains(&seconds)) {
         return Err(ApiError::invalid("/deadline_seconds", "must be 1 to 1000000000"));

@@ -127,6 +127,40 @@ pub async fn list_host_steps(
     Ok(steps)
 }
 
+/// A step of any attempt on a host.
+#[derive(Debug, Clone)]
+pub struct TimedStep {
+    pub host: CiId,
+    pub step: WorkflowStep,
+    pub state: HostStepState,
+    pub detail: Option<String>,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+/// The steps of all attempts of a run in the order in which they began.
+pub async fn list_steps_in_time(conn: &mut PgConnection, id: RunId) -> ApiResult<Vec<TimedStep>> {
+    let rows = sqlx::query!(
+        "SELECT ci_id, step, state, detail, started_at, ended_at FROM patch.run_host_steps
+         WHERE run_id = $1 ORDER BY started_at, attempt, position, ci_id LIMIT 100000",
+        id.0
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut steps = Vec::with_capacity(rows.len());
+    for row in rows {
+        steps.push(TimedStep {
+            host: CiId::new(row.ci_id).map_err(ApiError::internal)?,
+            step: from_text(&row.step)?,
+            state: from_text(&row.state)?,
+            detail: row.detail,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+        });
+    }
+    Ok(steps)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

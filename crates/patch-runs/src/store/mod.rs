@@ -13,4 +13,5 @@ pub mod run_records;
 pub mod runs;
 pub mod scans;
 pub mod schedules;
+pub mod search;
 pub mod snapshots;

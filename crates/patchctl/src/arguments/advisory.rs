@@ -41,6 +41,13 @@ pub enum AdvisoryCommand {
     },
     /// Show an advisory or a CVE, and the hosts it affects.
     Show { id: String },
+    /// Show how many hosts missed the fixes of an advisory or a CVE, day by day.
+    History {
+        id: String,
+        /// Number of days, counted back from today.
+        #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=400))]
+        days: u32,
+    },
     /// Import feeds; the format is recognised by the content, and folders are read file by file.
     ///
     /// OSV and CSAF (one document, a zip or a tar), updateinfo.xml, Debian's tracker, lists of notices and source indexes,

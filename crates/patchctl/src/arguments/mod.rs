@@ -12,6 +12,7 @@ mod policy;
 mod predictions;
 mod release;
 mod run;
+mod search;
 mod selection;
 mod sim;
 mod simulate;
@@ -37,7 +38,10 @@ pub use local::{PackagingName, ScheduleCommand, VersionCommand};
 pub use policy::PolicyCommand;
 pub use predictions::PredictionsArguments;
 pub use release::{LineCommand, PlanArguments, ReleaseCommand, SimulateRelease};
-pub use run::{OrderArguments, PlanCommand, ReportFormat, RunCommand, RunOptions, StartArguments};
+pub use run::{
+    OrderArguments, PlanCommand, ReportFormat, RunCommand, RunOptions, StartArguments, TraceArguments,
+};
+pub use search::SearchArguments;
 pub use selection::Selection;
 pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
 pub use simulate::{ScenarioArguments, SimulateArguments};
@@ -128,6 +132,8 @@ pub enum Command {
     Demo(DemoArguments),
     /// Check whether the services are ready.
     Health,
+    /// Search hosts, CVEs, packages, runs, changes and customers by a few characters.
+    Search(SearchArguments),
     /// Compliance of the fleet, and what is missing.
     Compliance {
         #[command(subcommand)]

@@ -19,6 +19,12 @@ pub enum PolicyCommand {
     List(Most),
     /// Show one policy.
     Show { id: PolicyId },
+    /// List the versions of a policy, newest first: who made them, and what they changed.
+    History {
+        id: PolicyId,
+        #[command(flatten)]
+        most: Most,
+    },
     /// Create a policy.
     Create(RequestFile),
     /// Change only the fields of a policy that are in the file.

@@ -59,6 +59,8 @@ pub enum RunCommand {
         #[arg(long, value_name = "ID")]
         host: Option<CiId>,
     },
+    /// Print what a run that has ended did, event by event.
+    Trace { id: RunId },
     /// Start a run of a policy, of the remediation of an advisory, or of selected hosts.
     Start(StartArguments),
     /// Follow a run, host by host. Exit status: 0 succeeded, 1 did not succeed, 3 some hosts failed.
@@ -174,4 +176,32 @@ pub struct RunOptions {
 pub enum PlanCommand {
     /// Simulate a plan under each strategy.
     Simulate(SimulateArguments),
+    /// Play the plan that a run would have now once, event by event.
+    Trace(TraceArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// Play the plan of this policy.
+    #[arg(long, value_name = "ID")]
+    pub policy: Option<PolicyId>,
+
+    /// Only the fixes of this advisory or CVE.
+    #[arg(long, value_name = "ID")]
+    pub advisory: Option<String>,
+
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// Strategy instead of that of the policy.
+    #[arg(long)]
+    pub strategy: Option<Strategy>,
+
+    /// Seed of the chance.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+
+    /// Number of the play; the forecast with the same seed has the plays 0 to 999.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub play: u32,
 }

@@ -58,6 +58,9 @@ pub async fn run(
             printer.list(&client()?.list_advisories(&filter, most.limit).await?, ADVISORIES)
         }
         AdvisoryCommand::Show { id } => show(&whole(&client()?, &id).await?, printer),
+        AdvisoryCommand::History { id, days } => {
+            printer.list(&client()?.get_advisory_history(&id, days).await?.days, "day hosts")
+        }
         AdvisoryCommand::Imports(most) => {
             printer.list(&client()?.list_imports(&[], most.limit).await?, IMPORTS)
         }

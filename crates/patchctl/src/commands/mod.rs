@@ -18,9 +18,11 @@ mod preflight;
 pub(crate) mod release;
 mod run;
 mod run_diff;
+mod search;
 mod sim;
 pub mod simulate;
 mod system_patch;
+mod trace;
 mod up;
 mod waiver;
 mod webhooks;
@@ -48,6 +50,7 @@ pub async fn run(arguments: Arguments) -> CommandResult {
         Command::Version(command) => local::version(command),
         Command::Completions { shell } => completions(shell),
 
+        Command::Search(arguments) => search::run(&connect()?, arguments, printer).await,
         Command::Compliance { command } => compliance::run(&connect()?, command, printer).await,
         Command::Inventory(command) => inventory::run(&connect()?, command, printer).await,
         Command::Package(command) => compliance::package(&connect()?, command, printer).await,
@@ -56,6 +59,7 @@ pub async fn run(arguments: Arguments) -> CommandResult {
         Command::Plan(PlanCommand::Simulate(arguments)) | Command::Simulate(arguments) => {
             simulate::run(connect, arguments, printer).await
         }
+        Command::Plan(PlanCommand::Trace(arguments)) => trace::plan(&connect()?, arguments, printer).await,
         Command::Predictions(arguments) => predictions::run(&connect()?, arguments, printer).await,
         Command::Release(command) => release::run(&connect()?, *command, printer).await,
         Command::Advisory(command) => advisory::run(connect, command, printer).await,

@@ -1,10 +1,11 @@
 use api_types::patch::{
-    ApprovePolicy, BlockingFreeze, Occurrence, PolicyPreview, ScheduleHint, StoredPolicy,
+    ApprovePolicy, BlockingFreeze, Occurrence, PolicyFieldChange, PolicyPreview, PolicyVersion, ScheduleHint,
+    StoredPolicy,
 };
 use chrono::SecondsFormat;
 use serde_json::Value;
 
-use super::{etag, preflight};
+use super::{etag, preflight, spaced_name};
 use crate::arguments::PolicyCommand;
 use crate::connect::Connection;
 use crate::failure::{CommandResult, Failure};
@@ -20,6 +21,9 @@ pub async fn run(connection: &Connection, command: PolicyCommand, printer: Print
     match command {
         PolicyCommand::List(most) => printer.list(&client.list_policies(&[], most.limit).await?, POLICIES),
         PolicyCommand::Show { id } => printer.item(&client.get_policy(&id).await?),
+        PolicyCommand::History { id, most } => {
+            history(&client.list_policy_versions(&id, most.limit).await?, printer)
+        }
         PolicyCommand::Create(request) => {
             stored(&client.create_policy(&input::request(&request.file)?).await?, printer)
         }
@@ -50,6 +54,24 @@ pub async fn run(connection: &Connection, command: PolicyCommand, printer: Print
             preflight::run(&client, &shown, run, printer).await
         }
     }
+}
+
+/// A row for each field that a version changed.
+fn history(versions: &[PolicyVersion], printer: Printer) -> CommandResult {
+    let headings = ["version", "at", "by", "act", "field", "before", "after"];
+    let rows = versions.iter().flat_map(|version| {
+        let at = version.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let first = row![version.version, at, version.by, spaced_name(version.act)];
+        let blank = || row!["", "", "", ""];
+        let field = |(index, change): (usize, &PolicyFieldChange)| {
+            let lead = if index == 0 { first.clone() } else { blank() };
+            let value = |value: &Option<Value>| value.as_ref().map_or_else(String::new, Value::to_string);
+            [lead, row![change.field, value(&change.before), value(&change.after)]].concat()
+        };
+        let fields: Vec<Vec<String>> = version.changes.iter().enumerate().map(field).collect();
+        if fields.is_empty() { vec![[first.clone(), row!["", "", ""]].concat()] } else { fields }
+    });
+    printer.rows_of(&versions, &headings, rows.collect::<Vec<_>>())
 }
 
 fn stored(policy: &StoredPolicy, printer: Printer) -> CommandResult {

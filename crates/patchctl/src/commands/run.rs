@@ -6,7 +6,7 @@ use domain::plan::Plan;
 use domain::workflow::WorkflowStep;
 use serde::Serialize;
 
-use super::{filter, run_diff, system_patch};
+use super::{filter, run_diff, system_patch, trace};
 use crate::arguments::{Format, OrderArguments, ReportFormat, RunCommand, StartArguments};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, Failure, OK};
@@ -57,6 +57,7 @@ pub async fn run(connection: &Connection, command: RunCommand, printer: Printer)
             steps(&hosts, host.as_ref(), printer)
         }
         RunCommand::Diff { id } => run_diff::show(&client.get_run_diff(id).await?, printer),
+        RunCommand::Trace { id } => trace::show(&client.get_run_trace(id).await?, printer),
         RunCommand::Start(arguments) => start(&client, arguments, printer).await,
         RunCommand::Watch { id } => watch::run(&client, id, printer).await,
         RunCommand::Cancel(order) => printer.item(&client.cancel_run(order.id, &order.into()).await?),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::AccessState;
 use crate::{
-    audit_chain,
+    audit, audit_chain,
     audit_export::store::list_exports as list_recorded,
     auth::Auditor,
     error::{ApiError, ApiResult},
@@ -44,17 +44,8 @@ pub(super) async fn list_audit(
 ) -> ApiResult<Json<Page<AuditRecord>>> {
     let request = PageRequest::new(params.limit, params.page_token);
     let (limit, after) = (request.limit()?, request.after::<i64>()?);
-    let records = sqlx::query_as!(
-        AuditRecord,
-        "SELECT sequence, at, service, subject, action, object, before, after, reason, request_id FROM platform.audit_log
-         WHERE ($1::bigint IS NULL OR sequence < $1) AND ($2::text IS NULL OR object = $2)
-         ORDER BY sequence DESC LIMIT $3",
-        after,
-        params.object,
-        limit + 1,
-    )
-    .fetch_all(&state.pool)
-    .await?;
+    let mut conn = state.pool.acquire().await?;
+    let records = audit::list_records(&mut conn, params.object.as_deref(), &[], after, limit + 1).await?;
     Ok(Json(page(records, limit, |record: &AuditRecord| record.sequence)))
 }
 

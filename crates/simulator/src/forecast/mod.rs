@@ -6,6 +6,7 @@ mod indexed_plan;
 mod machine_test;
 mod model;
 mod play;
+mod recorder;
 
 use std::collections::BTreeMap;
 
@@ -16,10 +17,15 @@ use domain::{
 use planner::{HostGraph, Schedule};
 use serde::{Deserialize, Serialize};
 
-use self::indexed_plan::{IndexedPlan, PlayedRun};
+use self::{
+    indexed_plan::{IndexedPlan, PlayedRun},
+    play::Player,
+    recorder::Note as PlayNote,
+};
 use crate::{
     parallel,
     statistics::{Probability, Spread, percentile},
+    trace::{Happening, Trace, TraceEvent},
 };
 
 pub(crate) use indexed_plan::is_guarded;
@@ -141,6 +147,34 @@ pub fn forecast_within(
     let indexed = IndexedPlan::new(plan, graph, model, schedule);
     let played = parallel::map(runs as usize, |run| indexed.play(seed, run as u64));
     summarize(&indexed, &played, seed)
+}
+
+/// The play with the number `run` of the forecast with this seed, event by event.
+pub fn trace(
+    plan: &Plan,
+    graph: &HostGraph,
+    model: &DurationModel,
+    schedule: Option<&Schedule>,
+    seed: u64,
+    run: u64,
+) -> Trace {
+    let indexed = IndexedPlan::new(plan, graph, model, schedule);
+    let mut player = Player::new(&indexed, seed, run).recorded();
+    player.play();
+    let (notes, played) = player.finish_recorded();
+    let hosts: Vec<&CiId> = plan.targets.keys().collect();
+    let happening = |note: PlayNote| match note {
+        PlayNote::WaveBegins { wave } => Happening::WaveBegins(wave),
+        PlayNote::Snapshots { hosts } => Happening::Snapshots(hosts),
+        PlayNote::Tests => Happening::Tests,
+        PlayNote::Soaks { seconds } => Happening::Soaks { seconds },
+        PlayNote::Waits { until_ms } => Happening::Waits { until_ms },
+        PlayNote::Verifies => Happening::Verifies,
+        PlayNote::Host { host, state } => Happening::Host { host: hosts[host].clone(), state },
+    };
+    let events = notes.into_iter().map(|(at_ms, note)| TraceEvent { at_ms, what: happening(note) });
+    let end = TraceEvent { at_ms: played.duration, what: Happening::Ends { halted: played.halted } };
+    Trace { events: events.chain([end]).collect(), max_down: played.max_down }
 }
 
 /// The end of each run in seconds, ascending; infinite for runs that halted.

@@ -7,7 +7,7 @@
 
 use domain::{
     plan::{Intent, WaveKind},
-    run::SNAPSHOTS_AT_ONCE,
+    run::{HostState, SNAPSHOTS_AT_ONCE},
 };
 
 use planner::{Admission, admit};
@@ -15,6 +15,7 @@ use planner::{Admission, admit};
 use super::{
     draws::Draws,
     indexed_plan::{Host, IndexedPlan, PlayedRun, Service},
+    recorder::{Note, Recorder, TimedNote},
 };
 use crate::distribution::Distribution;
 
@@ -57,6 +58,7 @@ pub struct Player<'s, 'a> {
     begun_at: Option<u64>,
     pub(super) halted: bool,
     out_of_windows: bool,
+    recorder: Recorder,
 }
 
 impl<'s, 'a> Player<'s, 'a> {
@@ -78,7 +80,14 @@ impl<'s, 'a> Player<'s, 'a> {
             begun_at: None,
             halted: false,
             out_of_windows: false,
+            recorder: Recorder::default(),
         }
+    }
+
+    /// Notes what happens.
+    pub fn recorded(mut self) -> Self {
+        self.recorder.start();
+        self
     }
 
     pub fn play(&mut self) {
@@ -87,7 +96,8 @@ impl<'s, 'a> Player<'s, 'a> {
         if !is_rollback {
             self.take_snapshots(0..self.indexed.hosts.len());
         }
-        for (wave, hosts) in plan.waves.iter().zip(&self.indexed.waves) {
+        for (index, (wave, hosts)) in plan.waves.iter().zip(&self.indexed.waves).enumerate() {
+            self.recorder.note(self.now, Note::WaveBegins { wave: index });
             self.test_if(wave.gate.tests, hosts);
             if is_rollback {
                 self.roll_back_wave(hosts);
@@ -98,11 +108,19 @@ impl<'s, 'a> Player<'s, 'a> {
                 break;
             }
             self.test_if(wave.gate.tests, hosts);
-            self.now += u64::from(wave.gate.soak_seconds) * 1000;
+            self.soak(wave.gate.soak_seconds);
         }
         let is_verified = |host: usize| self.attempts[host] > 0 && self.state[host] != State::Down;
         if !is_rollback && (0..self.state.len()).any(is_verified) {
+            self.recorder.note(self.now, Note::Verifies);
             self.wait(&self.indexed.model.verification);
+        }
+    }
+
+    fn soak(&mut self, seconds: u32) {
+        if seconds > 0 {
+            self.recorder.note(self.now, Note::Soaks { seconds });
+            self.now += u64::from(seconds) * 1000;
         }
     }
 
@@ -112,6 +130,7 @@ impl<'s, 'a> Player<'s, 'a> {
 
     fn test_if(&mut self, tests: bool, hosts: &[usize]) {
         if tests && hosts.iter().any(|host| self.state[*host] != State::LeftOut) {
+            self.recorder.note(self.now, Note::Tests);
             self.wait(&self.indexed.model.tests);
         }
     }
@@ -119,6 +138,7 @@ impl<'s, 'a> Player<'s, 'a> {
     fn take_snapshots(&mut self, hosts: impl Iterator<Item = usize>) {
         let due: Vec<usize> = hosts.filter(|host| !self.has_snapshot[*host]).collect();
         for round in due.chunks(SNAPSHOTS_AT_ONCE) {
+            self.recorder.note(self.now, Note::Snapshots { hosts: round.len() });
             self.wait(&self.indexed.model.snapshots);
             round.iter().for_each(|host| self.has_snapshot[*host] = true);
         }
@@ -172,11 +192,15 @@ impl<'s, 'a> Player<'s, 'a> {
         for host in never {
             self.out_of_windows = true;
             match self.state[host] {
-                State::Pending => self.state[host] = State::LeftOut,
+                State::Pending => {
+                    self.state[host] = State::LeftOut;
+                    self.note_host(self.now, host, HostState::Skipped);
+                }
                 _ => self.not_retried[host] = true,
             }
         }
         if let (true, Some(next)) = (admitted.is_empty(), next_ms) {
+            self.recorder.note(self.now, Note::Waits { until_ms: next });
             self.now = next;
             // The machine forgets the snapshots of every host that has not started, whatever its wave.
             for (host, has_snapshot) in self.has_snapshot.iter_mut().enumerate() {
@@ -232,6 +256,7 @@ impl<'s, 'a> Player<'s, 'a> {
             let reboot = self.indexed.reboot_at(host, start);
             let (took, succeeded) = self.draws.attempt(host, self.indexed.hosts[host].model, plan, reboot);
             self.now = self.now.max(start + took);
+            self.note_host(start, host, HostState::Patching);
             if self.state[host] == State::Down {
                 self.release(host);
             } else {
@@ -241,8 +266,10 @@ impl<'s, 'a> Player<'s, 'a> {
                 self.state[host] = State::Done;
                 self.patched_at[host] = Some(start + took);
                 self.changes.push((start + took, -1, host));
+                self.note_host(start + took, host, HostState::Succeeded);
             } else {
                 failed.push(host);
+                self.note_host(start + took, host, HostState::Failed);
             }
         }
         let start = self.now;
@@ -257,8 +284,10 @@ impl<'s, 'a> Player<'s, 'a> {
                 if restored {
                     self.state[host] = State::RolledBack;
                     self.changes.push((start + took, -1, host));
+                    self.note_host(start + took, host, HostState::RolledBack);
                     continue;
                 }
+                self.note_host(start + took, host, HostState::RollbackFailed);
             }
             self.state[host] = State::Down;
             self.hold(host);
@@ -284,16 +313,23 @@ impl<'s, 'a> Player<'s, 'a> {
                 let (took, restored) = self.draws.rollback(host, self.indexed.hosts[host].model);
                 self.now = self.now.max(start + took);
                 self.changes.push((start, 1, host));
+                self.note_host(start, host, HostState::Patching);
                 if restored {
                     self.state[host] = State::Done;
                     self.patched_at[host] = Some(start + took);
                     self.changes.push((start + took, -1, host));
+                    self.note_host(start + took, host, HostState::RolledBack);
                 } else {
                     self.state[host] = State::Down;
                     self.hold(host);
+                    self.note_host(start + took, host, HostState::RollbackFailed);
                 }
             }
         }
+    }
+
+    fn note_host(&mut self, at_ms: u64, host: usize, state: HostState) {
+        self.recorder.note(at_ms, Note::Host { host, state });
     }
 
     fn hold(&mut self, host: usize) {
@@ -313,6 +349,11 @@ impl<'s, 'a> Player<'s, 'a> {
             let members = &mut self.members_down[*service];
             *members = if down { *members + 1 } else { *members - 1 };
         }
+    }
+
+    pub(super) fn finish_recorded(mut self) -> (Vec<TimedNote>, PlayedRun) {
+        let notes = std::mem::take(&mut self.recorder).finish();
+        (notes, self.finish())
     }
 
     pub fn finish(mut self) -> PlayedRun {

@@ -8,3 +8,4 @@ mod ledgers;
 mod natives;
 mod plots;
 mod scenarios;
+mod traces;

@@ -56,6 +56,13 @@ pub fn bench_python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     python::ensure_bench(workspace, &mut Apt::default())
 }
 
+/// Node, the packages of the console and a browser.
+pub fn browser(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let _turn = turn(workspace)?;
+    let found = browser::ensure(workspace, &mut Apt::default())?;
+    browser::find_chromium().with_context(|| found)
+}
+
 /// A Python with what attacks a platform, apart from the environment that patches hosts.
 pub fn attack_python(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let _turn = turn(workspace)?;

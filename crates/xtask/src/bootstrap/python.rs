@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use super::apt::Apt;
 use super::{Needs, say};
 use crate::task::{Outcome, Task};
+use crate::web;
 use crate::workspace::Workspace;
 
 /// The pinned ansible-core asks for it.
@@ -19,6 +20,8 @@ const BENCH_MARKER: &str = "installed-bench";
 const BENCH_REQUIREMENTS: &str = "crates/simulator/examples/simpy/requirements.txt";
 const ATTACK_MARKER: &str = "installed-attack";
 const ATTACK_REQUIREMENTS: &str = "attack/requirements.txt";
+const NODE_MARKER: &str = "installed-node";
+const NODE_REQUIREMENTS: &str = "console/requirements.txt";
 const QUICK: Duration = Duration::from_secs(60);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(900);
 
@@ -38,6 +41,11 @@ pub fn ensure_bench(workspace: &Workspace, apt: &mut Apt) -> anyhow::Result<Path
 /// The interpreter of an environment of its own for attacks.
 pub fn ensure_attack(workspace: &Workspace, apt: &mut Apt) -> anyhow::Result<PathBuf> {
     ensure_apart(workspace, apt, "attack-venv", ("Schemathesis", ATTACK_REQUIREMENTS, ATTACK_MARKER))
+}
+
+/// Node, from an environment of its own.
+pub fn ensure_node(workspace: &Workspace, apt: &mut Apt) -> anyhow::Result<()> {
+    ensure_apart(workspace, apt, web::NODE_ENVIRONMENT, ("Node", NODE_REQUIREMENTS, NODE_MARKER)).map(drop)
 }
 
 fn ensure_apart(
@@ -176,7 +184,7 @@ fn version(python: &str) -> Option<(u32, u32)> {
 
 fn install(environment: &Path, wanted: &Wanted) -> anyhow::Result<()> {
     say(&format!("installing {} with pip", wanted.what));
-    for marker in [PLATFORM_MARKER, CHECKS_MARKER, BENCH_MARKER, ATTACK_MARKER] {
+    for marker in [PLATFORM_MARKER, CHECKS_MARKER, BENCH_MARKER, ATTACK_MARKER, NODE_MARKER] {
         let _ = fs::remove_file(environment.join(marker));
     }
     let mut command = Command::new(environment.join("bin/python"));
@@ -223,7 +231,7 @@ mod tests {
     fn every_pinned_package_has_a_hash() {
         let workspace = Workspace::find().unwrap();
         let files = ["playbooks/requirements.txt", "playbooks/requirements-dev.txt"];
-        for file in files.into_iter().chain([BENCH_REQUIREMENTS, ATTACK_REQUIREMENTS]) {
+        for file in files.into_iter().chain([BENCH_REQUIREMENTS, ATTACK_REQUIREMENTS, NODE_REQUIREMENTS]) {
             let text = fs::read_to_string(workspace.root.join(file)).unwrap();
             let packages: Vec<&str> = text.split("\n").filter(|line| line.contains("==")).collect();
             assert!(!packages.is_empty(), "{file}");

@@ -23,6 +23,8 @@ pub async fn run(connection: &Connection, arguments: SimulateArguments, printer:
         strategies,
         runs,
         seed: seed.unwrap_or(0).unsigned_abs(),
+        max_parallel: None,
+        window_minutes: None,
         deadline_seconds: deadline,
         confidence,
         check_failures: check,
