@@ -101,7 +101,7 @@ async fn unresolvable(lab: &Lab) {
         .unwrap_or_else(|_| panic!("{}", recording.output()));
     let scan: Value = serde_json::from_slice(&scan).unwrap();
     assert_eq!(scan["repositories"]["state"], "failed", "{}", scan["repositories"]);
-    let words = "demo-need : Depends: demo-base but it is not installed";
+    let words = "demo-need : Depends: demo-base but it is not";
     assert!(scan["repositories"]["reason"].as_str().unwrap().contains(words), "{}", scan["repositories"]);
     let outcome = patch(lab, APT).await;
     lab.ssh(APT, "dpkg --purge demo-need >/dev/null").await;
@@ -152,7 +152,15 @@ async fn signed_by_an_unknown_key(lab: &Lab) {
     made::succeeds(gpg("gpg").args(key));
     let file = made.join("repository/demo-need-1.1-1.noarch.rpm");
     made::succeeds(
-        gpg("rpmsign").args(["--define", "_gpg_name scenario@example.com", "--define", "__gpg /usr/bin/gpg", "--addsign"]).arg(file),
+        gpg("rpmsign")
+            .args([
+                "--define",
+                "_gpg_name scenario@example.com",
+                "--define",
+                "__gpg /usr/bin/gpg",
+                "--addsign",
+            ])
+            .arg(file),
     );
     made::succeeds(gpg("gpgconf").args(["--kill", "gpg-agent"]));
     made::succeeds(Command::new("createrepo_c").arg("-q").arg(made.join("repository")));
