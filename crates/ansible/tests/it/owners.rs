@@ -58,8 +58,8 @@ class System:
     def installed(self): return []
     def repair(self): return None, None
     def refresh(self): return 0, "", ""
-    def exact(self, wanted, name, removals, cached): return ["true"]
-    def refusal(self, wanted, removals): return None
+    def exact(self, wanted, name, removals, **options): return ["true"]
+    def refusal(self, wanted, removals, pinned=None): return None
     def was_done(self, name): return None
 
 system = lambda run: System()

@@ -96,7 +96,7 @@ async fn repository_that_does_not_answer(lab: &Lab) {
     expect(
         &answer,
         PreflightCheck::Repositories,
-        "dnf makecache: Error: Failed to download metadata for repo 'gone'",
+        "dnf makecache: Errors during downloading metadata for repository 'gone':; - Curl error (7)",
     );
     let answer = check(lab, host, lab.connection(host, known(lab, host))).await;
     assert_eq!(answer.failures(&NEED), [], "{answer:?}");

@@ -113,7 +113,8 @@ class Rpm:
         return held
 
     def refresh(self):
-        return self.run([self.dnf, "-q", "makecache", "--refresh"])
+        # With `-q`, dnf does not say what the server answered.
+        return self.run([self.dnf, "makecache", "--refresh"])
 
     def database_problem(self):
         code, out, err = self._verify()
