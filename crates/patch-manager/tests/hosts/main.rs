@@ -76,16 +76,6 @@ async fn playbooks_work_on_real_hosts() {
         pins::production_gets_exactly_what_the_pilot_tested(lab),
     )
     .await;
-    timed(
-        "repository_that_answers_404_stops_only_its_own_hosts",
-        faults::repository_that_answers_404_stops_only_its_own_hosts(lab),
-    )
-    .await;
-    timed(
-        "host_without_python_is_named_and_gets_it_first_if_the_policy_says_so",
-        python::host_without_python_is_named_and_gets_it_first_if_the_policy_says_so(lab),
-    )
-    .await;
     timed("hosts_are_accessed_as_the_cmdb_describes", ways_in::hosts_are_accessed_as_the_cmdb_describes(lab))
         .await;
     timed(
@@ -112,6 +102,16 @@ async fn broken_hosts_and_repositories_end_in_named_states() {
     }
     let _alone = ONE_FLEET.lock().await;
     let Some(lab) = &Lab::open().await else { return };
+    timed(
+        "repository_that_answers_404_stops_only_its_own_hosts",
+        faults::repository_that_answers_404_stops_only_its_own_hosts(lab),
+    )
+    .await;
+    timed(
+        "host_without_python_is_named_and_gets_it_first_if_the_policy_says_so",
+        python::host_without_python_is_named_and_gets_it_first_if_the_policy_says_so(lab),
+    )
+    .await;
     timed(
         "broken_repositories_are_named_with_the_words_of_the_package_manager",
         faults::broken_repositories_are_named_with_the_words_of_the_package_manager(lab),

@@ -6,10 +6,10 @@ import re
 
 # How the package systems begin a line that names a cause. apt writes the unmet dependencies before its error.
 CAUSES = (
-    "E:", "Error", "error:", "Problem", "dpkg: error", "Failed", "Unable", "No match", "nothing provides", "W: GPG error", "W: Failed",
-    "- Status code", "- Curl error", "- package", "- nothing provides", "- cannot install",
+    "E:", "Error", "error:", "Problem", "dpkg: error", "dpkg: unrecoverable", "Failed", "Unable", "No match", "nothing provides",
+    "W: GPG error", "W: Failed", "- Status code", "- Curl error", "- package", "- nothing provides", "- cannot install",
 )
-DEPENDENCIES = (" : Depends:", " : PreDepends:")
+PARTS = (" : Depends:", " : PreDepends:", "No space left on device")
 # The answer of a server, as apt shows it.
 STATUS = re.compile(r"[45]\d\d  ?[A-Z]")
 
@@ -24,4 +24,4 @@ def first_words(command, code, output, longest=250):
 
 
 def _names_a_cause(line):
-    return line.startswith(CAUSES) or any(part in line for part in DEPENDENCIES) or STATUS.match(line) is not None
+    return line.startswith(CAUSES) or any(part in line for part in PARTS) or STATUS.match(line) is not None
