@@ -53,7 +53,7 @@ async fn owners_hear_before_the_run_of_another_time_and_of_its_end() {
     let body = first["body"].as_str().unwrap();
     assert!(body.contains("2 hosts: h-1, h-2") && body.contains(NEW) && !body.contains("h-3"), "{body}");
     let shop = notices(&platform, "shop@example.test", 1).await.remove(0);
-    assert!(shop["body"].as_str().unwrap().contains("1 hosts: h-3"), "{shop:#}");
+    assert!(shop["body"].as_str().unwrap().contains("1 host: h-3"), "{shop:#}");
     let run =
         platform.patch.get("/patch/runs").await.expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
     platform.approve(&run).await;

@@ -65,12 +65,12 @@ pub fn conflicts(conflicts: &[Conflict]) -> String {
     for conflict in conflicts.iter().take(MOST_CONFLICTS) {
         let state = conflict.state.and_then(state_name).map(|name| format!(" ({name})")).unwrap_or_default();
         let line = format!(
-            "!!   {} {}{state}, {} to {}, {} hosts: {}",
+            "!!   {} {}{state}, {} to {}, {}: {}",
             conflict.kind,
             conflict.with,
             time(conflict.start_at),
             time(conflict.end_at),
-            conflict.ci_ids.len(),
+            counted(conflict.ci_ids.len(), "host"),
             named(&conflict.ci_ids.iter().collect::<Vec<_>>(), MOST_SHARED),
         );
         text.extend(line.chars().take(CONFLICT_CHARACTERS).chain(['\n']));
@@ -106,7 +106,7 @@ fn add_groups<'a>(
     groups.sort();
     let total = groups.len();
     for (number, (hosts, body)) in groups.into_iter().enumerate() {
-        let group = format!("\n{} hosts: {}\n{body}", hosts.len(), named(&hosts, MOST_NAMED));
+        let group = format!("\n{}: {}\n{body}", counted(hosts.len(), "host"), named(&hosts, MOST_NAMED));
         if text.chars().count() + group.chars().count() > MOST_CHARACTERS {
             let _ = write!(
                 text,
@@ -119,25 +119,30 @@ fn add_groups<'a>(
     }
 }
 
+/// `1 host`, `2 hosts`.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// How the hosts of the plan return to where they were.
 pub fn backout(plan: &Plan) -> String {
     let count = |mode| plan.targets.values().filter(|target| target.rollback_mode == mode).count();
     let lines = [
         (count(RollbackMode::Snapshot), snapshot_way(plan)),
-        (count(RollbackMode::Downgrade), "downgrade their packages to the versions of before".to_owned()),
+        (count(RollbackMode::Downgrade), "their packages return to the versions of before".to_owned()),
         (
             count(RollbackMode::None),
-            "CANNOT be rolled back: there is neither a snapshot nor an older version to install".to_owned(),
+            "CANNOT be rolled back, there is neither a snapshot nor an older version to install".to_owned(),
         ),
     ];
     let lines = lines.into_iter().filter(|(count, _)| *count > 0);
-    lines.map(|(count, way)| format!("{count} hosts {way}.")).collect::<Vec<_>>().join("\n")
+    lines.map(|(count, way)| format!("{}: {way}.", counted(count, "host"))).collect::<Vec<_>>().join("\n")
 }
 
 fn snapshot_way(plan: &Plan) -> String {
     match plan.snapshot_retention_hours {
-        Some(hours) => format!("return to the snapshot taken before their update, kept for {hours} h"),
-        None => "CANNOT be rolled back: the policy takes no snapshots".to_owned(),
+        Some(hours) => format!("return to the snapshot taken before the update, kept for {hours} h"),
+        None => "CANNOT be rolled back, the policy takes no snapshots".to_owned(),
     }
 }
 
@@ -226,7 +231,7 @@ fn skipped_for<'a>(
     if hosts.len() == 0 {
         return Ok(());
     }
-    writeln!(text, "\nSKIPPED, because {why}: {} hosts", hosts.len())?;
+    writeln!(text, "\nSKIPPED, because {why}: {}", counted(hosts.len(), "host"))?;
     for (host, reason) in hosts.by_ref().take(MOST_NAMED) {
         let reason: String = reason.chars().take(REASON_CHARACTERS).collect();
         writeln!(text, "  {host}: {reason}")?;

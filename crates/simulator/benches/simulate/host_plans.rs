@@ -71,7 +71,6 @@ fn request(graph: HostGraph, targets: BTreeMap<CiId, Target>) -> PlanRequest {
         soak_seconds: 0,
         staging_tests: Vec::new(),
         workflow: HostWorkflow::default(),
-        bootstrap_python: false,
         reboot: Reboot::IfRequired,
         rollback: Rollback::Auto,
         snapshot_retention_hours: Some(72),
@@ -92,6 +91,7 @@ fn target() -> Target {
         reboot_pending: false,
         unverified: None,
         transaction: Default::default(),
+        bootstrap_python: false,
         owner_email: None,
     }
 }

@@ -234,7 +234,7 @@ fn host_that_is_not_ready_is_named_with_the_checks_that_it_fails() {
     plan.not_ready.insert(id("full-1"), failures);
     let text = describe(&plan, None, "http://platform/patch/runs/1/plan");
     assert!(
-        text.contains("SKIPPED, because they are not ready: 1 hosts\n  full-1: lock: `apt-get` (process 7)"),
+        text.contains("SKIPPED, because they are not ready: 1 host\n  full-1: lock: `apt-get` (process 7)"),
         "{text}"
     );
     assert!(text.len() < 6_000, "a long reason is cut: {}", text.len());
@@ -245,7 +245,7 @@ fn way_back_is_stated_for_each_kind_of_host() {
     let text = backout(&plan());
     assert_eq!(
         text,
-        "2 hosts return to the snapshot taken before their update, kept for 72 h.\n1 hosts CANNOT be rolled back: there is \
+        "2 hosts: return to the snapshot taken before the update, kept for 72 h.\n1 host: CANNOT be rolled back, there is \
          neither a snapshot nor an older version to install."
     );
     let without = Plan { snapshot_retention_hours: None, ..plan() };
@@ -300,7 +300,7 @@ fn owner_reads_about_his_own_hosts_only() {
     let plan = plan();
     let (host, unknown) = (id("db-1"), id("elsewhere"));
     let text = describe_hosts(&plan, &BTreeSet::from([&host, &unknown]), "http://platform/1");
-    assert!(text.contains("1 hosts: db-1") && text.contains("libxml2"), "{text}");
+    assert!(text.contains("1 host: db-1") && text.contains("libxml2"), "{text}");
     assert!(!text.contains("web-1") && !text.contains("old-1") && !text.contains("elsewhere"), "{text}");
     assert!(text.contains("!! RUNS AS ROOT"), "{text}");
 }

@@ -48,7 +48,10 @@ pub(super) async fn open_change(task: &Task<'_>) -> ApiResult<(Answer, Evidence)
         |advisory| format!("remediation of {advisory}"),
     );
     let text = subjects(task).change_text(task, plan, &what)?;
-    let waves = plan.waves.iter().map(|wave| format!("{}: {} hosts", wave.name, wave.hosts.len()));
+    let waves = plan
+        .waves
+        .iter()
+        .map(|wave| format!("{}: {}", wave.name, change_text::counted(wave.hosts.len(), "host")));
     let request = CreateChange {
         kind,
         short_description: itsm_records::line(&text.short_description),

@@ -17,7 +17,8 @@ use super::{admit, hosts, patch, plan, snapshot, staging_tests, verify};
 use crate::engine::Task;
 use crate::{
     app::{
-        change_text, runs,
+        change_text::{self, counted},
+        runs,
         transition::{Evidence, LogLines},
     },
     engine::{ChangeText, SubjectWork, Work},
@@ -53,17 +54,18 @@ impl SubjectWork for HostWork {
     fn change_text(&self, task: &Task<'_>, plan: &Plan, what: &str) -> ApiResult<ChangeText> {
         let row = &task.loaded.row;
         let packages: usize = plan.targets.values().map(|target| target.updates.len()).sum();
-        let (hosts, waves) = (plan.targets.len(), plan.waves.len());
+        let (hosts, waves) = (counted(plan.targets.len(), "host"), counted(plan.waves.len(), "wave"));
         let (short_description, work) = match &plan.intent {
             Intent::Rollback { of_run, .. } => (
-                format!("Roll back {hosts} hosts: {what}"),
-                format!("Run {} undoes run {of_run} on {hosts} hosts in {waves} waves.", row.id),
+                format!("Roll back {hosts}: {what}"),
+                format!("Run {} undoes run {of_run} on {hosts} in {waves}.", row.id),
             ),
             Intent::Patch | Intent::Deploy(_) => (
-                format!("Patch {hosts} hosts: {what}"),
+                format!("Patch {hosts}: {what}"),
                 format!(
-                    "Run {} installs {packages} package updates on {hosts} hosts in {waves} waves.{}",
+                    "Run {} installs {} on {hosts} in {waves}.{}",
                     row.id,
+                    counted(packages, "package update"),
                     in_total(plan),
                 ),
             ),
@@ -84,7 +86,7 @@ impl SubjectWork for HostWork {
     }
 
     fn count_text(&self, count: usize) -> String {
-        format!("{count} hosts")
+        counted(count, "host")
     }
 
     fn done_text(&self) -> &'static str {
@@ -138,8 +140,12 @@ fn in_total(plan: &Plan) -> String {
     let removed: usize = transactions().map(|transaction| transaction.removals.len()).sum();
     match (new, removed) {
         (0, 0) => String::new(),
-        (new, 0) => format!(" With them come {new} new packages."),
-        (new, removed) => format!(" With them come {new} new packages, and {removed} packages are REMOVED."),
+        (new, 0) => format!(" With them: {}.", counted(new, "new package")),
+        (new, removed) => format!(
+            " With them: {}, and {} REMOVED.",
+            counted(new, "new package"),
+            counted(removed, "package")
+        ),
     }
 }
 

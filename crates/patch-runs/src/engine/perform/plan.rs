@@ -17,6 +17,7 @@ use crate::engine::Task;
 use crate::{
     App,
     app::{
+        change_text::counted,
         plans::{self, PlannedRun},
         predictions,
         transition::{Evidence, PlanEvidence},
@@ -60,9 +61,9 @@ pub(super) async fn plan(task: &Task<'_>) -> ApiResult<(Answer, Evidence)> {
     let hosts: Vec<_> = plan.targets.keys().cloned().collect();
     let before = compliance::share(&mut conn, &hosts).await?;
     let text = format!(
-        "planned {} hosts in {} waves by {}, plan {}; {} of {} compliant now",
-        plan.targets.len(),
-        plan.waves.len(),
+        "planned {} in {} by {}, plan {}; {} of {} compliant now",
+        counted(plan.targets.len(), "host"),
+        counted(plan.waves.len(), "wave"),
         plan.strategy,
         &plan.hash().as_str()[..12],
         before.compliant,
