@@ -1,4 +1,5 @@
-//! The environment of the child, built from nothing: it inherits no variable of this process.
+//! The environment of the child, built from nothing: of the variables of this process it inherits only the list of authorities that
+//! clients trust.
 
 use std::{ffi::OsString, path::Path};
 
@@ -50,6 +51,9 @@ impl ChildSettings<'_> {
             ("ANSIBLE_LOCALHOST_WARNING", "False".into()),
             ("ANSIBLE_DISPLAY_SKIPPED_HOSTS", "False".into()),
         ];
+        if let Some(authorities) = std::env::var_os("SSL_CERT_FILE") {
+            environment.push(("SSL_CERT_FILE", authorities));
+        }
         if let Some(sockets) = self.folder.control_sockets() {
             environment.push(("ANSIBLE_SSH_CONTROL_PATH_DIR", sockets.into()));
         }

@@ -103,9 +103,8 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     pub fn new(service: &'static str, base: &str, token: &str) -> Self {
-        let http = reqwest::Client::builder()
+        let http = crate::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .no_proxy()
             .build()
             .unwrap_or_else(|_| reqwest::Client::new());
         let base = base.trim_end_matches('/').into();

@@ -8,8 +8,10 @@ pub mod patch;
 pub mod releases;
 pub mod sim;
 pub mod sim_customers;
+mod trust;
 
 pub use client::{Client, ClientError, RetryRule};
+pub use trust::{builder, trust};
 
 /// Encodes any text as one path segment, so that it cannot reach another resource.
 fn segment(text: &str) -> String {

@@ -17,7 +17,7 @@ use reqwest::Url;
 
 use crate::arguments::GlobalOptions;
 use crate::failure::Failure;
-use crate::platform::{Addresses, default_data_dir};
+use crate::platform::{Addresses, Authority, default_data_dir};
 
 /// A person is waiting: half a second covers the restart of a replica, and a platform that is down is reported soon.
 const RETRY: RetryRule = RetryRule { attempts: 3, first_wait: Duration::from_millis(150) };
@@ -72,7 +72,7 @@ impl Connection {
 /// The addresses of the services: as given, or by default on the three ports after that of the patch-manager.
 pub fn addresses(global: &GlobalOptions) -> Result<Addresses, Failure> {
     let mut addresses = match &global.server {
-        None => Addresses::new(Ipv4Addr::LOCALHOST.into(), global.port_base),
+        None => Addresses::new(Ipv4Addr::LOCALHOST.into(), global.port_base, trust_own(global)?),
         Some(server) => next_to(server)?,
     };
     let given = [
@@ -86,6 +86,17 @@ pub fn addresses(global: &GlobalOptions) -> Result<Addresses, Failure> {
         }
     }
     Ok(addresses)
+}
+
+/// Trusts the authority of the platform on this machine. `false` if it speaks plain HTTP.
+fn trust_own(global: &GlobalOptions) -> Result<bool, Failure> {
+    let authority = data_dir(global).ok().map(|data_dir| Authority::of(&data_dir));
+    let Some(authority) = authority.filter(Authority::exists) else { return Ok(false) };
+    let file = authority.file();
+    let wrong = |reason: String| Failure::new(format!("cannot trust `{}`: {reason}", file.display()));
+    let pem = fs::read(&file).map_err(|error| wrong(error.to_string()))?;
+    api_client::trust(&pem).map_err(|error| wrong(error.to_string()))?;
+    Ok(true)
 }
 
 fn next_to(server: &str) -> Result<Addresses, Failure> {

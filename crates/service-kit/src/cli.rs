@@ -24,6 +24,7 @@ use crate::{
     database,
     server::{self, Context, Service},
     telemetry::{self, LogFormat},
+    tls::Transport,
     webhooks::WebhookKey,
 };
 
@@ -122,6 +123,8 @@ async fn run<S: Service>(command: Command<S::Settings>) -> anyhow::Result<()> {
 async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow::Result<()> {
     telemetry::start_logging(config.log_format, "info,sqlx=warn");
     let listen = config.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], S::DEFAULT_PORT)));
+    let transport = Transport::new(&config.tls)?;
+    transport.check(listen)?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
@@ -132,6 +135,7 @@ async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow
         clock: Clock::system(),
         service_token: read_token(&config.service_token_file)?,
         webhook_key: WebhookKey::from_file(config.webhooks.webhook_key_file.as_deref())?,
+        transport,
         audit_exports: AuditExports::new(&config.audit_export)?,
         limits: config.limits,
         shutdown: stop_signal()?,

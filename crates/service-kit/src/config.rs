@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
 
-use crate::{audit_export::AuditExportConfig, limits::Limits, telemetry::LogFormat, webhooks::WebhookConfig};
+use crate::{
+    audit_export::AuditExportConfig, limits::Limits, telemetry::LogFormat, tls::TlsConfig,
+    webhooks::WebhookConfig,
+};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseConfig {
@@ -36,6 +39,9 @@ pub struct ServeConfig {
     /// File with the token for requests to the other services.
     #[arg(long, env = "SERVICE_TOKEN_FILE")]
     pub service_token_file: PathBuf,
+
+    #[command(flatten)]
+    pub tls: TlsConfig,
 
     #[command(flatten)]
     pub webhooks: WebhookConfig,

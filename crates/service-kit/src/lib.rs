@@ -39,6 +39,7 @@ pub mod server;
 pub mod session;
 pub mod telemetry;
 pub mod text_enum;
+pub mod tls;
 pub mod webhooks;
 mod wrong_field;
 

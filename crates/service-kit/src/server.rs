@@ -41,6 +41,7 @@ use crate::{
     problem,
     rights::{self, Rights},
     telemetry,
+    tls::Transport,
     webhooks::WebhookKey,
 };
 
@@ -67,6 +68,8 @@ pub struct Context {
     pub clock: Clock,
     /// For requests to the other services.
     pub service_token: SecretString,
+    /// What the listener speaks.
+    pub transport: Transport,
     /// For secrets of webhooks.
     pub webhook_key: WebhookKey,
     /// Where the end of the audit chain goes.
@@ -274,6 +277,8 @@ pub async fn serve<S: Service>(
     settings: S::Settings,
 ) -> anyhow::Result<()> {
     telemetry::metrics();
+    context.transport.check(listener.local_addr()?)?;
+    let tls = context.transport.acceptor(context.shutdown.clone())?;
     crate::database::migrate(&context.pool, S::SCHEMA, S::migrator())
         .await
         .map_err(|error| anyhow::anyhow!(crate::database::explain(&error)))?;
@@ -285,7 +290,7 @@ pub async fn serve<S: Service>(
     let address = listener.local_addr()?;
     tracing::info!(service = S::NAME, %address, "{} is listening", S::NAME);
     let stopping = context.shutdown.clone();
-    let server = connections::serve(listener, app, &context.limits, stopping);
+    let server = connections::serve(listener, app, tls, &context.limits, stopping);
     let deadline = async {
         context.shutdown.cancelled().await;
         tokio::time::sleep(STOP_TIMEOUT).await;

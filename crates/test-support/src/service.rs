@@ -12,6 +12,7 @@ use service_kit::{
     database::{self, Pools},
     people::{self, Written},
     server::{self, Context, Service},
+    tls::Transport,
     webhooks::WebhookKey,
 };
 use sqlx::PgPool;
@@ -19,6 +20,14 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::http::{Answer, Http};
+
+/// What few tests start a service with.
+#[derive(Default)]
+struct Extra {
+    limits: Limits,
+    audit_exports: AuditExports,
+    transport: Transport,
+}
 
 /// A running service with tokens for every role. Stops when dropped.
 pub struct TestService {
@@ -42,7 +51,7 @@ impl TestService {
     /// Starts `S` on a free port with these limits.
     pub async fn start_limited<S: Service>(url: &str, settings: S::Settings, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        Self::start_whole::<S>(url, settings, listener, Clock::system(), (limits, AuditExports::default()))
+        Self::start_whole::<S>(url, settings, listener, Clock::system(), Extra { limits, ..Extra::default() })
             .await
     }
 
@@ -53,7 +62,27 @@ impl TestService {
         exports: AuditExports,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        Self::start_whole::<S>(url, settings, listener, Clock::system(), (Limits::default(), exports)).await
+        Self::start_whole::<S>(
+            url,
+            settings,
+            listener,
+            Clock::system(),
+            Extra { audit_exports: exports, ..Extra::default() },
+        )
+        .await
+    }
+
+    /// Starts `S` on a free port; it speaks what `transport` says.
+    pub async fn start_secured<S: Service>(url: &str, settings: S::Settings, transport: Transport) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_whole::<S>(
+            url,
+            settings,
+            listener,
+            Clock::system(),
+            Extra { transport, ..Extra::default() },
+        )
+        .await
     }
 
     /// Starts `S` on this listener and clock.
@@ -63,8 +92,7 @@ impl TestService {
         listener: TcpListener,
         clock: Clock,
     ) -> Self {
-        Self::start_whole::<S>(url, settings, listener, clock, (Limits::default(), AuditExports::default()))
-            .await
+        Self::start_whole::<S>(url, settings, listener, clock, Extra::default()).await
     }
 
     async fn start_whole<S: Service>(
@@ -72,7 +100,7 @@ impl TestService {
         settings: S::Settings,
         listener: TcpListener,
         clock: Clock,
-        (limits, audit_exports): (Limits, AuditExports),
+        Extra { limits, audit_exports, transport }: Extra,
     ) -> Self {
         service_kit::raise_file_limit();
         let Pools { work: pool, requests: request_pool } =
@@ -86,12 +114,14 @@ impl TestService {
             service_token: SecretString::from(service_token.clone()),
             webhook_key: WebhookKey::new(b"a key of webhooks for tests only").expect("a key"),
             audit_exports,
+            transport,
             limits,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         let shutdown = context.shutdown.clone();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if matches!(context.transport, Transport::Tls(_)) { "https" } else { "http" };
+        let base = format!("{scheme}://{}", listener.local_addr().unwrap());
         // The future of the generic `serve` is not `Send`, so it runs on its own thread.
         let server = {
             let runtime = tokio::runtime::Handle::current();
@@ -105,8 +135,12 @@ impl TestService {
     }
 
     async fn wait_until_up(&self) {
+        let client =
+            reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().expect("a client");
         for _ in 0..500 {
-            if reqwest::get(format!("{}/healthz", self.base))
+            if client
+                .get(format!("{}/healthz", self.base))
+                .send()
                 .await
                 .is_ok_and(|answer| answer.status().is_success())
             {

@@ -11,3 +11,4 @@ mod maintenance;
 mod platform;
 mod relationships;
 mod sync;
+mod tls;

@@ -13,7 +13,7 @@ folder. With the private PostgreSQL, root needs a data folder that other users c
 Examples:
   patchctl up
   patchctl up --data-dir /srv/patch --port-base 18080
-  DATABASE_URL=postgres://patch@db.example.com/patch patchctl up --bind 0.0.0.0 --log-format json")]
+  DATABASE_URL=postgres://patch@db.example.com/patch patchctl up --bind 0.0.0.0 --tls --log-format json")]
 pub struct UpArguments {
     /// PostgreSQL to use instead of the private one. Prefer the environment variable: other users of the machine cannot
     /// read it.
@@ -24,9 +24,18 @@ pub struct UpArguments {
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
-    /// Address to listen on. Requests carry tokens in plain text: use a TLS proxy for other machines.
+    /// Address to listen on. If other machines reach it, --tls or --allow-plain-http is needed.
     #[arg(long, env = "PATCH_BIND", default_value = "127.0.0.1", value_name = "ADDRESS")]
     pub bind: IpAddr,
+
+    /// Speak TLS, with an authority that this platform makes for itself in the folder tls of the data folder, from now on: also at
+    /// later starts, until that folder is removed. Other machines must trust its authority.pem.
+    #[arg(long, env = "PATCH_TLS", conflicts_with = "allow_plain_http")]
+    pub tls: bool,
+
+    /// Speak plain HTTP on an address that other machines reach. Who reads the network then has the tokens.
+    #[arg(long, env = "ALLOW_PLAIN_HTTP")]
+    pub allow_plain_http: bool,
 
     /// Let the sim-engine be a laboratory, in which people create, delete and break machines. By default only runs use it.
     #[arg(long, env = "PATCH_LABORATORY")]

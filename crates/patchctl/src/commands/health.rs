@@ -6,8 +6,8 @@ use crate::platform::ask_readiness;
 
 /// Exit status 0 when all services are ready, 3 when some are, 1 when none is.
 pub async fn run(global: &GlobalOptions, printer: Printer) -> CommandResult {
-    let client = reqwest::Client::builder().no_proxy().build().map_err(anyhow::Error::from)?;
     let addresses = connect::addresses(global)?;
+    let client = api_client::builder().build().map_err(anyhow::Error::from)?;
     let mut rows = Vec::new();
     let mut ready = 0;
     for (service, base) in addresses.each() {

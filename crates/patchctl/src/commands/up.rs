@@ -1,23 +1,29 @@
 //! `up`: runs the platform until it receives a stop signal.
 
+use std::path::Path;
+
 use secrecy::{ExposeSecret, SecretString};
-use service_kit::{Clock, cli};
+use service_kit::{Clock, cli, tls::Transport};
 
 use crate::arguments::{GlobalOptions, UpArguments};
 use crate::connect;
 use crate::failure::{CommandResult, Failure, OK};
 use crate::input;
 use crate::output::{is_terminal, note, print};
-use crate::platform::{Platform, PlatformConfig, start_logging};
+use crate::platform::{Authority, Platform, PlatformConfig, secure, start_logging};
 
 pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> CommandResult {
     start_logging(arguments.log_format, arguments.log_file.as_deref())?;
     let stop = cli::stop_signal()?;
+    let data_dir = connect::data_dir(global)?;
+    let database_url = database_url(&arguments)?;
+    let transport = transport(&arguments, &data_dir, database_url.is_none())?;
     let config = PlatformConfig {
-        data_dir: connect::data_dir(global)?,
+        data_dir,
         port_base: global.port_base,
         bind: arguments.bind,
-        database_url: database_url(&arguments)?,
+        transport,
+        database_url,
         fleet_dir: None,
         laboratory: arguments.laboratory,
         clock: Clock::system(),
@@ -34,6 +40,14 @@ pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> CommandResul
     };
     platform.stop().await;
     failure.map_or(OK, Err)
+}
+
+/// A platform that was started with TLS once speaks it from then on.
+fn transport(arguments: &UpArguments, data_dir: &Path, has_server: bool) -> Result<Transport, Failure> {
+    if arguments.tls || Authority::of(data_dir).exists() {
+        return secure(data_dir, has_server, arguments.bind);
+    }
+    Ok(if arguments.allow_plain_http { Transport::PlainEverywhere } else { Transport::PlainOnLoopback })
 }
 
 fn database_url(arguments: &UpArguments) -> Result<Option<SecretString>, Failure> {

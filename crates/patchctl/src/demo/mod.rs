@@ -20,7 +20,7 @@ use api_client::{
 use api_types::access::{CreateToken, Outcome, Proposed, PutPerson, Role, Subject};
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
-use service_kit::{Clock, cli};
+use service_kit::{Clock, cli, tls::Transport};
 use tokio::time::Instant;
 
 use crate::{
@@ -55,6 +55,7 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
         data_dir: data_dir.clone(),
         port_base,
         bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        transport: Transport::default(),
         database_url: None,
         fleet_dir: (arguments.hosts != DemoHosts::Model).then(|| data_dir.join("fleet")),
         laboratory: true,

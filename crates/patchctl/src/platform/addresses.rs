@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use service_kit::tls::Transport;
 use tokio::net::TcpListener;
 
 use crate::failure::Failure;
@@ -21,13 +22,14 @@ pub struct Addresses {
 
 impl Addresses {
     /// The addresses on this machine when the services listen on `bind`.
-    pub fn new(bind: IpAddr, port_base: u16) -> Self {
+    pub fn new(bind: IpAddr, port_base: u16, by_tls: bool) -> Self {
         let host = match bind {
             IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
             address => address,
         };
-        let url = |offset: u16| format!("http://{}", SocketAddr::new(host, port_base + offset));
+        let scheme = if by_tls { "https" } else { "http" };
+        let url = |offset: u16| format!("{scheme}://{}", SocketAddr::new(host, port_base + offset));
         Self { patch_manager: url(0), cmdb: url(1), itsm: url(2), sim_engine: url(3) }
     }
 
@@ -36,6 +38,17 @@ impl Addresses {
         let urls = [&self.patch_manager, &self.cmdb, &self.itsm, &self.sim_engine];
         std::array::from_fn(|index| (SERVICES[index], urls[index].as_str()))
     }
+}
+
+/// Refuses to show tokens to a network.
+pub fn check_plain(address: IpAddr, transport: &Transport) -> Result<(), Failure> {
+    if !matches!(transport, Transport::PlainOnLoopback) || address.to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "plain HTTP on {address} shows tokens to everybody on the network: start with --tls, listen on 127.0.0.1 behind a proxy that \
+         speaks TLS, or allow it with --allow-plain-http"
+    )))
 }
 
 /// Binds all four ports, or none.
@@ -64,8 +77,8 @@ mod tests {
 
     #[test]
     fn unspecified_address_is_reached_on_loopback() {
-        let addresses = Addresses::new("0.0.0.0".parse().unwrap(), 9000);
+        let addresses = Addresses::new("0.0.0.0".parse().unwrap(), 9000, false);
         assert_eq!(addresses.sim_engine, "http://127.0.0.1:9003");
-        assert_eq!(Addresses::new("::".parse().unwrap(), 9000).cmdb, "http://[::1]:9001");
+        assert_eq!(Addresses::new("::".parse().unwrap(), 9000, true).cmdb, "https://[::1]:9001");
     }
 }

@@ -10,6 +10,7 @@
 //!   webhook-key      0600
 //!   audit-key        0600
 //!   audit-heads      0600; exported ends of the audit chains
+//!   tls/             authority and certificate of a platform that speaks TLS
 //!   postgres/        the private PostgreSQL
 //!   work/            input and output of playbooks
 //! ```

@@ -2,6 +2,7 @@
 //! interfaces between them as everywhere else.
 
 mod addresses;
+mod authority;
 mod data_dir;
 mod database;
 mod logging;
@@ -11,15 +12,17 @@ mod settings;
 mod tokens;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use service_kit::Clock;
+use service_kit::tls::Transport;
 
 use crate::failure::Failure;
 
 pub use addresses::Addresses;
+pub use authority::Authority;
 pub use data_dir::default_data_dir;
 pub use logging::start_logging;
 pub use readiness::ask_readiness;
@@ -37,6 +40,8 @@ pub struct PlatformConfig {
     /// The first of four consecutive ports.
     pub port_base: u16,
     pub bind: IpAddr,
+    /// What the listeners speak.
+    pub transport: Transport,
     /// PostgreSQL to use instead of the private one.
     pub database_url: Option<SecretString>,
     /// Folder for a fleet of real hosts; by default that of the environment.
@@ -47,6 +52,17 @@ pub struct PlatformConfig {
     pub clock: Clock,
     /// Folder of the checks of release policies, if the environment names none.
     pub release_checks: Option<PathBuf>,
+}
+
+/// Makes the authority of a platform that is not running, and its certificate; starts this program again if its clients do not trust
+/// the authority yet.
+pub fn secure(data_dir: &Path, has_server: bool, bind: IpAddr) -> Result<Transport, Failure> {
+    let data_dir = DataDir::open(data_dir, has_server)?;
+    let authority = Authority::of(data_dir.path());
+    authority.ensure(bind)?;
+    drop(data_dir);
+    authority.restart_trusting()?;
+    authority.transport()
 }
 
 /// A running platform. Dropping it stops the services; [`Platform::stop`] waits for them.
@@ -63,11 +79,13 @@ pub struct Platform {
 impl Platform {
     /// Starts everything and returns when all four services are ready.
     pub async fn start(config: &PlatformConfig) -> Result<Self, Failure> {
+        addresses::check_plain(config.bind, &config.transport)?;
         let is_private = config.database_url.is_none();
         let data_dir = DataDir::open(&config.data_dir, is_private)?;
         // Bind the ports before anything that takes time or changes files.
         let listeners = addresses::bind(config.bind, config.port_base).await?;
-        let addresses = Addresses::new(config.bind, config.port_base);
+        let addresses =
+            Addresses::new(config.bind, config.port_base, matches!(config.transport, Transport::Tls(_)));
         let database =
             Database::open(config.database_url.as_ref(), &data_dir.path().join("postgres")).await?;
         services::migrate_all(database.url()).await?;

@@ -11,6 +11,7 @@ use service_kit::Clock;
 use service_kit::audit_export::AuditExports;
 use service_kit::database::{self, Pools};
 use service_kit::server::{self, Context, Service};
+use service_kit::tls::Transport;
 use service_kit::webhooks::WebhookKey;
 use sim_engine::SimEngine;
 use tokio::net::TcpListener;
@@ -38,6 +39,7 @@ struct Common<'a> {
     service_token: &'a SecretString,
     webhook_key: WebhookKey,
     audit_exports: AuditExports,
+    transport: Transport,
     clock: Clock,
     shutdown: CancellationToken,
 }
@@ -97,6 +99,7 @@ impl Services {
             service_token,
             webhook_key: webhook_key.clone(),
             audit_exports: audit_exports.clone(),
+            transport: config.transport.clone(),
             clock: config.clock.clone(),
             shutdown: shutdown.child_token(),
         };
@@ -115,7 +118,8 @@ impl Services {
         listener: TcpListener,
         settings: S::Settings,
     ) -> Result<(), Failure> {
-        let Common { database_url, service_token, webhook_key, audit_exports, clock, shutdown } = common;
+        let Common { database_url, service_token, webhook_key, audit_exports, transport, clock, shutdown } =
+            common;
         let pools = Pools::connect(database_url.expose_secret(), S::NAME, POOL)
             .map_err(|_| Failure::new("the database URL is not valid"))?;
         let context = Context {
@@ -125,6 +129,7 @@ impl Services {
             service_token: service_token.clone(),
             webhook_key,
             audit_exports,
+            transport,
             limits: settings::limits()?,
             shutdown,
             tasks: TaskTracker::new(),

@@ -178,3 +178,43 @@ fn refused(arguments: &[&str]) -> Finished {
     }
     run(&all).expect(1)
 }
+
+#[test]
+fn plain_http_is_refused_where_other_machines_reach_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let refused = run(&["up", "--bind", "0.0.0.0", "--data-dir", data_dir.to_str().unwrap()]).expect(1);
+    let line = refused.one_line_error();
+    assert!(line.contains("0.0.0.0") && line.contains("--allow-plain-http"), "{line}");
+    assert!(!data_dir.exists(), "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn platform_with_tls_is_reached_by_clients_that_trust_its_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start_with(&folder, |command| command.arg("--tls"));
+    assert!(up.stdout.contains("https://127.0.0.1:"), "{}", up.stdout);
+    up.run(&["health"]).expect(0);
+    // The services trust each other: the CMDB answers through the gateway of the patch-manager.
+    up.run(&["ci", "create", "web-01", "--type", "host"]).expect(0);
+    let base =
+        up.stdout.lines().find_map(|line| line.strip_prefix("patch-manager")).unwrap().trim().to_owned();
+    let authority = std::fs::read(folder.path().join("tls/authority.pem")).unwrap();
+    let authority = reqwest::Certificate::from_pem(&authority).unwrap();
+    let token = std::fs::read_to_string(folder.path().join("admin-token")).unwrap();
+    let trusting = reqwest::Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap();
+    let answer =
+        trusting.get(format!("{base}/cmdb/cis/web-01")).bearer_auth(token.trim()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let stranger = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert!(stranger.get(format!("{base}/healthz")).send().await.is_err(), "nobody else trusts it");
+    let plain = base.replace("https://", "http://");
+    assert!(stranger.get(format!("{plain}/healthz")).send().await.is_err());
+
+    // From now on, without being asked.
+    let port_base = up.port_base.clone();
+    up.stop(Signal::SIGTERM);
+    let up = Up::start_at(&folder, &port_base, |command| command);
+    assert!(up.stdout.contains("https://127.0.0.1:"), "{}", up.stdout);
+    up.run(&["ci", "show", "web-01"]).expect(0);
+}

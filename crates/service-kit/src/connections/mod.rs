@@ -20,7 +20,11 @@ use std::{
 use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
@@ -43,10 +47,33 @@ const NO_ROOM: &[u8] =
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Peer(pub IpAddr);
 
+/// What all connections of a listener share.
+struct Shared {
+    app: Router,
+    /// `None` for plain HTTP.
+    tls: Option<TlsAcceptor>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    stop: CancellationToken,
+}
+
 /// Accepts connections until `stop`, then returns when the open requests have been answered.
-pub(crate) async fn serve(listener: TcpListener, app: Router, limits: &Limits, stop: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    tls: Option<TlsAcceptor>,
+    limits: &Limits,
+    stop: CancellationToken,
+) {
     let open = TaskTracker::new();
     let local = listener.local_addr().map(|address| address.port()).unwrap_or_default();
+    let shared = Arc::new(Shared {
+        app,
+        tls,
+        header_timeout: limits.header_timeout(),
+        idle_timeout: limits.idle_timeout(),
+        stop: stop.clone(),
+    });
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -65,9 +92,11 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, limits: &Limits, s
         let phase = Arc::new(Phase::new());
         match REGISTRY.admit(local, peer.ip(), limits, phase.clone()) {
             Some(place) => {
-                let connection = connection(stream, peer, app.clone(), phase, place, limits, stop.clone());
-                open.spawn(connection);
+                let connection = Connection { peer, phase, place, shared: shared.clone() };
+                open.spawn(connection.serve(stream));
             }
+            // By TLS, the client would not understand the answer.
+            None if shared.tls.is_some() => {}
             None => refuse(stream),
         }
     }
@@ -82,40 +111,61 @@ fn refuse(stream: TcpStream) {
 }
 
 /// The life of one connection.
-fn connection(
-    stream: TcpStream,
+struct Connection {
     peer: SocketAddr,
-    app: Router,
     phase: Arc<Phase>,
     place: Place,
-    limits: &Limits,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + Send + 'static {
-    let (header_timeout, idle_timeout) = (limits.header_timeout(), limits.idle_timeout());
-    async move {
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
         // A delay of small answers would be added to each of them.
         let _ = stream.set_nodelay(true);
-        let io = TokioIo::new(Watched::new(stream, phase.clone()));
+        let stream = Watched::new(stream, self.phase.clone());
+        let Some(tls) = &self.shared.tls else { return self.talk(stream).await };
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
+            () = self.place.evicted() => return,
+            () = self.overdue() => return,
+            () = self.shared.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok(stream) => {
+                self.phase.is_secured();
+                self.talk(stream).await;
+            }
+            // Not more than a scanner, or a client that does not trust the certificate.
+            Err(error) => tracing::debug!(error.source = %error, "a connection did not become secure"),
+        }
+    }
+
+    async fn talk(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send) {
+        let (app, stop) = (&self.shared.app, &self.shared.stop);
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            answer(app.clone(), request.map(Body::new), peer, &phase)
+            answer(app.clone(), request.map(Body::new), self.peer, &self.phase)
         });
         let mut builder = http1::Builder::new();
         // `phase` distinguishes an idle connection from a head that does not arrive; the server's own timer does not.
         builder.timer(TokioTimer::new()).header_read_timeout(None::<Duration>);
         builder.max_buf_size(LARGEST_HEAD);
-        let mut served = pin!(builder.serve_connection(io, service));
+        let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut is_stopping = false;
         loop {
             tokio::select! {
                 _ = served.as_mut() => break,
-                () = place.evicted() => break,
-                () = phase.until_overdue(header_timeout, idle_timeout) => break,
+                () = self.place.evicted() => break,
+                () = self.overdue() => break,
                 () = stop.cancelled(), if !is_stopping => {
                     is_stopping = true;
                     served.as_mut().graceful_shutdown();
                 }
             }
         }
+    }
+
+    async fn overdue(&self) {
+        self.phase.until_overdue(self.shared.header_timeout, self.shared.idle_timeout).await;
     }
 }
 

@@ -48,6 +48,11 @@ impl Phase {
         Answering(this.clone())
     }
 
+    /// The handshake of TLS is over: the connection waits for its first request.
+    pub fn is_secured(&self) {
+        self.turn(Doing::Waiting);
+    }
+
     pub fn bytes_arrived(&self) {
         let mut now = self.now();
         if now.doing == Doing::Waiting {
