@@ -12,6 +12,7 @@ mod failure;
 mod input;
 mod output;
 mod platform;
+mod poll;
 mod watch;
 
 use std::process::ExitCode;

@@ -9,12 +9,13 @@ use api_types::cmdb::{
 
 use serde::Serialize;
 
-use super::{Filter, access::unless_proposed, add_tags, etag, filter, import, poll, wire_name};
+use super::{Filter, access::unless_proposed, add_tags, etag, filter, import, wire_name};
 use crate::arguments::{CiCommand, Format, MaintenanceCommand, RelationshipCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
 use crate::output::{Columns, Printer, done, note, row};
+use crate::poll::poll;
 
 const SYNC_TIMEOUT: Duration = Duration::from_secs(1800);
 const SYNC_POLL: Duration = Duration::from_millis(300);

@@ -10,11 +10,12 @@ use api_types::patch::{
 };
 use clap::ValueEnum;
 
-use super::{access::unless_proposed, filter, poll};
+use super::{access::unless_proposed, filter};
 use crate::arguments::{ComplianceCommand, Format, PackageCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::output::{Columns, Printer, clean, note, print, row};
+use crate::poll::poll;
 
 /// A scan of a large fleet takes minutes; nobody waits longer than this.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);

@@ -27,15 +27,12 @@ mod up;
 mod waiver;
 mod webhooks;
 
-use std::time::Duration;
-
 use clap::CommandFactory;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
 
 use crate::arguments::{Arguments, Command, PlanCommand};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, Failure, OK};
+use crate::failure::{CommandResult, OK};
 use crate::output::{Printer, print};
 
 pub async fn run(arguments: Arguments) -> CommandResult {
@@ -121,20 +118,4 @@ fn spaced_name<T: Serialize>(value: T) -> String {
 /// The strong ETag of a version.
 fn etag(version: Option<i64>) -> Option<String> {
     version.map(|version| format!("\"{version}\""))
-}
-
-/// Asks again and again until there is an answer; `None` when there was none within `timeout`.
-pub(crate) async fn poll<T>(
-    timeout: Duration,
-    every: Duration,
-    mut ask: impl AsyncFnMut() -> Result<Option<T>, Failure>,
-) -> Result<Option<T>, Failure> {
-    let deadline = Instant::now() + timeout;
-    loop {
-        let answer = ask().await?;
-        if answer.is_some() || Instant::now() >= deadline {
-            return Ok(answer);
-        }
-        sleep(every).await;
-    }
 }

@@ -13,7 +13,12 @@ use domain::{
 use serde_json::{Value, json};
 
 use self::shell::{Expected, Shell};
-use super::{Cast, evening::until, real, screen::Screen, seeds};
+use super::{
+    cast::{Cast, until},
+    real,
+    screen::Screen,
+    seeds,
+};
 use crate::failure::Failure;
 
 const POLICY: &str = "site";

@@ -1,6 +1,6 @@
 //! The evening: a fleet, a critical advisory, a plan, an approval, the rollout with one failure, and the proof.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use api_types::{
     itsm::Decide,
@@ -14,13 +14,15 @@ use domain::{
     strategy::Strategy,
 };
 
-use super::{Cast, real, screen::Screen, seeds};
+use super::{
+    cast::{Cast, until},
+    real,
+    screen::Screen,
+    seeds,
+};
 use crate::{
     arguments::DemoHosts,
-    commands::{
-        poll,
-        simulate::{plan_remark, weighted_hours},
-    },
+    commands::simulate::{plan_remark, weighted_hours},
     failure::Failure,
     output::row,
 };
@@ -28,9 +30,6 @@ use crate::{
 /// The advisory of the evening.
 const CVE: &str = "CVE-2026-90100";
 const POLICY: &str = "policy-prod-baseline";
-/// Timeout of each part of the evening.
-const TIMEOUT: Duration = Duration::from_secs(900);
-const POLL: Duration = Duration::from_millis(300);
 
 pub(super) async fn play(cast: &Cast) -> Result<(), Failure> {
     let mut screen = Screen::new();
@@ -409,14 +408,6 @@ async fn until_state(
         Ok(Some(detail).filter(|detail| reached(detail)))
     })
     .await
-}
-
-pub(super) async fn until<T>(
-    what: &str,
-    ask: impl AsyncFnMut() -> Result<Option<T>, Failure>,
-) -> Result<T, Failure> {
-    let answer = poll(TIMEOUT, POLL, ask).await?;
-    answer.ok_or_else(|| Failure::new(format!("{what} took longer than {} s", TIMEOUT.as_secs())))
 }
 
 fn policy() -> Result<PolicyId, Failure> {

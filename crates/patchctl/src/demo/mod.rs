@@ -1,6 +1,7 @@
 //! `demo`: a whole evening on a platform of its own. It reads every number that it prints from the APIs.
 
 mod brownfield;
+mod cast;
 mod evening;
 mod real;
 mod releases;
@@ -13,39 +14,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use api_client::{
-    access::AccessClient, cmdb::CmdbClient, itsm::ItsmClient, patch::PatchClient, releases::ReleasesClient,
-    sim::SimClient, sim_customers::SimCustomersClient,
-};
-use api_types::access::{CreateToken, Outcome, Proposed, PutPerson, Role, Subject};
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
-use secrecy::ExposeSecret;
 use service_kit::{Clock, cli, tls::Transport};
-use tokio::time::Instant;
 
 use crate::{
     arguments::{DemoArguments, DemoHosts, GlobalOptions, Scene},
     failure::{CommandResult, Failure, OK},
     platform::{Platform, PlatformConfig},
 };
-
-/// The people of the demo: clients with the token of each.
-struct Cast {
-    hosts: DemoHosts,
-    clock: Clock,
-    started: Instant,
-    /// The operator.
-    olivia: PatchClient,
-    olivia_cmdb: CmdbClient,
-    olivia_sim: SimClient,
-    olivia_itsm: ItsmClient,
-    olivia_releases: ReleasesClient,
-    sim_customers: SimCustomersClient,
-    /// The approver.
-    arjun: ItsmClient,
-    olivia_token: String,
-    arjun_token: String,
-}
 
 pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandResult {
     let stop = cli::stop_signal()?;
@@ -71,7 +47,7 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
     println!("Starting the platform with a private PostgreSQL under {}", data_dir.display());
     let mut platform = Platform::start(&config).await?;
     let console = platform.addresses.patch_manager.clone();
-    let cast = cast(&platform, arguments.hosts, config.clock.clone()).await?;
+    let cast = cast::cast(&platform, arguments.hosts, config.clock.clone()).await?;
     write_checks(&data_dir)?;
     let scene = async {
         match arguments.scene {
@@ -112,30 +88,6 @@ pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandRes
     result.and(OK)
 }
 
-async fn cast(platform: &Platform, hosts: DemoHosts, clock: Clock) -> Result<Cast, Failure> {
-    let addresses = &platform.addresses;
-    let admin = AccessClient::new(&addresses.patch_manager, platform.admin_token.expose_secret());
-    let olivia = token(&admin, "olivia", Role::Operator).await?;
-    // The first approver: nobody else could confirm him.
-    let person = PutPerson { emails: vec!["arjun@example.com".to_owned()], roles: vec![Role::Approver] };
-    confirmed(admin.put_person("arjun", &person).await?)?;
-    let arjun = token(&admin, "arjun", Role::Approver).await?;
-    Ok(Cast {
-        hosts,
-        clock,
-        started: Instant::now(),
-        olivia: PatchClient::new(&addresses.patch_manager, &olivia),
-        olivia_cmdb: CmdbClient::new(&addresses.cmdb, &olivia),
-        olivia_sim: SimClient::new(&addresses.sim_engine, &olivia),
-        olivia_itsm: ItsmClient::new(&addresses.itsm, &olivia),
-        olivia_releases: ReleasesClient::new(&addresses.patch_manager, &olivia),
-        sim_customers: SimCustomersClient::new(&addresses.sim_engine, &olivia),
-        arjun: ItsmClient::new(&addresses.itsm, &arjun),
-        olivia_token: olivia,
-        arjun_token: arjun,
-    })
-}
-
 /// The scene starts on a Monday morning, so that its weekdays are always the same.
 fn next_monday(now: DateTime<Utc>) -> DateTime<Utc> {
     let days = 7 - i64::from(now.weekday().num_days_from_monday());
@@ -154,28 +106,6 @@ fn write_checks(data_dir: &Path) -> Result<(), Failure> {
         written.map_err(|error| Failure::new(format!("cannot write `{}`: {error}", file.display())))?;
     }
     Ok(())
-}
-
-async fn token(admin: &AccessClient, subject: &str, role: Role) -> Result<String, Failure> {
-    let subject = Subject::new(subject).map_err(|error| Failure::new(error.to_string()))?;
-    let request = CreateToken { subject, roles: vec![role], ci: None, expires_in_days: 60 };
-    Ok(confirmed(admin.create_token(&request).await?)?.token)
-}
-
-/// What needs no second person on a platform without people.
-fn confirmed<T>(outcome: Outcome<T>) -> Result<T, Failure> {
-    match outcome {
-        Outcome::Done(made) => Ok(made),
-        Outcome::Proposed(proposal) => Err(Failure::new(format!(
-            "a second person must confirm `{}`, because the data folder has an approver already",
-            match proposal.proposed {
-                Proposed::CreateToken { subject, .. } | Proposed::PutPerson { subject, .. } =>
-                    subject.to_string(),
-                Proposed::WeakenControl(weakening) => weakening.weakens.join("; "),
-            }
-        ))
-        .hint("play the demo in a new folder: leave out --data-dir, or name another")),
-    }
 }
 
 fn default_data_dir() -> PathBuf {

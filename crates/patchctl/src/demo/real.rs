@@ -8,8 +8,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
-use super::{Cast, screen::Screen, seeds};
-use crate::{arguments::DemoHosts, commands::poll, failure::Failure};
+use super::{cast::Cast, screen::Screen, seeds};
+use crate::{arguments::DemoHosts, failure::Failure, poll::poll};
 
 /// Enough to build the images, even from a slow mirror.
 const FLEET_TIMEOUT: Duration = Duration::from_secs(1800);

@@ -21,14 +21,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
-use super::{Cast, confirmed};
+use super::cast::{Cast, confirmed};
 use crate::{
-    commands::{
-        poll,
-        release::{new_release, timeline, views},
-    },
+    commands::release::{new_release, timeline, views},
     failure::Failure,
     output::{columns, row},
+    poll::poll,
 };
 
 /// Timeout of the scene.

@@ -13,7 +13,7 @@ use tokio::{process::Command, time::timeout};
 
 use super::SiteHost;
 use crate::{
-    demo::{Cast, real},
+    demo::{cast::Cast, real},
     failure::Failure,
 };
 
