@@ -40,7 +40,7 @@ enum Command<A: clap::Args> {
     /// Serve requests until SIGTERM or ctrl-C.
     Serve {
         #[command(flatten)]
-        config: ServeConfig,
+        config: Box<ServeConfig>,
         #[command(flatten)]
         settings: A,
     },
@@ -90,7 +90,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 async fn run<S: Service>(command: Command<S::Settings>) -> anyhow::Result<()> {
     match command {
-        Command::Serve { config, settings } => serve::<S>(config, settings).await,
+        Command::Serve { config, settings } => serve::<S>(*config, settings).await,
         Command::Migrate { database, service_token_file, admin_token_file, approver_token_file } => {
             let tokens = [
                 (service_token_file, access::service_subject("platform"), Role::Service),

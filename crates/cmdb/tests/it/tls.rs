@@ -99,9 +99,9 @@ fn certificate_and_key_must_fit_and_plain_http_stays_on_loopback() {
     write_certificate(one.path());
     write_certificate(other.path());
     let mixed = TlsConfig { tls_key_file: Some(other.path().join("key.pem")), ..config(one.path()) };
-    let refused = format!("{:#}", Transport::new(&mixed).err().expect("it is refused"));
+    let refused = format!("{:#}", Transport::new(&mixed).expect_err("it is refused"));
     assert!(refused.contains("do not fit") && refused.contains("key.pem"), "{refused}");
     let missing = TlsConfig { tls_key_file: Some(one.path().join("absent.pem")), ..config(one.path()) };
-    let refused = format!("{:#}", Transport::new(&missing).err().expect("it is refused"));
+    let refused = format!("{:#}", Transport::new(&missing).expect_err("it is refused"));
     assert!(refused.contains("absent.pem"), "{refused}");
 }

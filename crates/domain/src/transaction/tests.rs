@@ -196,9 +196,12 @@ fn plan_without_a_transaction_keeps_its_json() {
 
 #[test]
 fn update_that_brings_what_no_pilot_has_tested_is_left_out() {
-    let manager = |packages: &BTreeSet<String>| match packages.contains("b") {
-        true => Outcome::Untested { untested: vec!["libnew 1.0-1".to_owned()] },
-        false => resolved(&[]),
+    let manager = |packages: &BTreeSet<String>| {
+        if packages.contains("b") {
+            Outcome::Untested { untested: vec!["libnew 1.0-1".to_owned()] }
+        } else {
+            resolved(&[])
+        }
     };
     let (selection, _) = select(&singles(&["a", "b", "c"]), true, manager);
     assert_eq!(selection.packages, set(&["a", "c"]));

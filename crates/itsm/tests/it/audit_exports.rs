@@ -85,7 +85,7 @@ async fn end_of_the_chain_is_exported_signed_to_every_destination_until_it_arriv
     let received = receiver.wait_for(2).await;
     for one in &received[..2] {
         let now = service.clock.now();
-        assert!(verify(&[secret.clone()], &one.headers, &one.body, now).is_ok());
+        assert!(verify(std::slice::from_ref(&secret), &one.headers, &one.body, now).is_ok());
         let event = one.event();
         assert_eq!(event["type"], "patch-manager.audit.head");
         assert!(SignedHead::find(&event["data"].to_string()).unwrap().is_signed_by(&public));

@@ -144,9 +144,10 @@ async fn refused_if_a_pinned_version_is_gone(lab: &Lab, host: &str, pins: &BTree
     assert_eq!(refused.outcome, HostOutcomeKind::Failed, "{}", recording.output());
     assert_eq!(refused.step, Some(WorkflowStep::Download), "before its services stop");
     let reason = refused.reason.as_ref().unwrap();
-    let words = match DEBIAN.contains(&host) {
-        true => "E: Version '2.0-1' for 'demo-pin-lib' was not found",
-        false => "demo-pin-lib >= 2.0",
+    let words = if DEBIAN.contains(&host) {
+        "E: Version '2.0-1' for 'demo-pin-lib' was not found"
+    } else {
+        "demo-pin-lib >= 2.0"
     };
     assert!(reason.contains(words), "{reason}");
     assert!(refused.changed.is_empty() && lab.version(host, "demo-pin").await == "1.0-1", "{refused:?}");

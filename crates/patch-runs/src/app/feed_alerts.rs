@@ -53,8 +53,7 @@ fn request(feed: &Feed) -> CreateIncident {
                 format!("Last request: {problem}."),
                 "What its publisher has fixed since is unknown; hosts become `unknown` once the feed is older than their policies allow."
                     .to_owned(),
-            ]
-            .into_iter(),
+            ],
             "\n",
         ),
         severity: Severity::High,

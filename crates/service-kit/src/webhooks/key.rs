@@ -89,7 +89,7 @@ mod tests {
     fn key_comes_from_a_file_and_is_never_shown() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("webhook-key");
-        let failure = || format!("{:#}", WebhookKey::from_file(Some(&file)).err().expect("it is refused"));
+        let failure = || format!("{:#}", WebhookKey::from_file(Some(&file)).expect_err("it is refused"));
         assert!(failure().contains("webhook-key"));
         fs::write(&file, "too short, hunter2\n").unwrap();
         assert!(failure().contains("at least 32 bytes") && !failure().contains("hunter2"));
