@@ -70,7 +70,8 @@ fn seeded_advisories_are_whole() {
             advisory.id
         );
         let security = advisory.kind == AdvisoryKind::Security;
-        assert_eq!(security, advisory.severity != Severity::Unknown, "{}", advisory.id);
+        assert_eq!(security, advisory.severity != Severity::None, "{}", advisory.id);
+        assert_ne!(advisory.severity, Severity::Unknown, "{}", advisory.id);
         assert_eq!(security, !advisory.cves.is_empty(), "{}", advisory.id);
         for vector in &advisory.cvss {
             assert_eq!(vector.severity(), advisory.severity, "{} {}", advisory.id, vector.score);
