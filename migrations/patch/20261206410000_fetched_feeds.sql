@@ -8,7 +8,7 @@ CREATE TABLE patch.fetched_feeds (
     created_by       text NOT NULL,
     created_at       timestamptz NOT NULL,
     next_at          timestamptz NOT NULL,
-    -- Whoever fetches it holds it until then.
+    -- The replica that fetches it holds it until then.
     leased_until     timestamptz,
     checked_at       timestamptz,
     -- The last time when what the platform has was known to be the newest.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use domain::time::Crontab;
+use reqwest::Url;
 
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -65,6 +66,23 @@ pub struct FeedSettings {
 
 impl FeedSettings {
     const MAX_BYTES: u64 = 256 << 20;
+
+    /// Refuses a mirror or a proxy with which every feed would fail.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let given = [("--feed-mirror", &self.feed_mirror), ("--feed-proxy", &self.feed_proxy)];
+        for (name, address) in given {
+            let Some(address) = address else { continue };
+            let url = Url::parse(address).ok().filter(|url| {
+                ["http", "https"].contains(&url.scheme()) && url.query().is_none() && url.fragment().is_none()
+            });
+            // A proxy may have a password.
+            anyhow::ensure!(
+                url.is_some(),
+                "`{name}` must be an `http://` or `https://` address without a query"
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Default for FeedSettings {
@@ -89,6 +107,31 @@ impl Default for Settings {
             allow_outbound_to: Vec::new(),
             allow_webhook_to: Vec::new(),
             feeds: FeedSettings::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirror_and_proxy_that_cannot_work_are_refused_at_the_start_without_their_secrets() {
+        let with = |mirror: Option<&str>, proxy: Option<&str>| FeedSettings {
+            feed_mirror: mirror.map(str::to_owned),
+            feed_proxy: proxy.map(str::to_owned),
+            ..FeedSettings::default()
+        };
+        assert!(
+            with(Some("https://mirror.example/feeds"), Some("http://u:hunter2@proxy:3128")).check().is_ok()
+        );
+        for wrong in [
+            with(Some("mirror.example"), None),
+            with(Some("https://m/?a=b"), None),
+            with(None, Some("socks5://u:hunter2@proxy")),
+        ] {
+            let error = wrong.check().unwrap_err().to_string();
+            assert!(error.contains("--feed-") && !error.contains("hunter2"), "{error}");
         }
     }
 }

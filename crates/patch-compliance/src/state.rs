@@ -46,6 +46,7 @@ pub struct Parts {
 
 impl App {
     pub fn new(context: &Context, settings: Settings) -> anyhow::Result<Self> {
+        settings.feeds.check()?;
         let parts = Parts {
             reads: ReadPool::new(&context.request_pool)?,
             clock: context.clock.clone(),

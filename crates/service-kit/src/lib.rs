@@ -8,6 +8,7 @@ pub mod audit;
 mod audit_chain;
 pub mod audit_export;
 pub mod auth;
+pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod conditional;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use api_types::itsm::{Channel, Notification};
 use leases::{Lease, LeaseError};
-use service_kit::{Caller, Clock, audit, outbound::Receivers, server::Context};
+use service_kit::{Caller, Clock, audit, backoff, outbound::Receivers, server::Context};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::{
 
 /// Maximum number of attempts.
 const MAX_ATTEMPTS: i32 = 8;
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 /// Timeout of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of characters of an error; the other side may send any number.
@@ -128,7 +129,7 @@ impl DeliveryWorker {
                 Some("delivered".to_owned())
             }
             Err(Undelivered::Later(error)) if attempts < MAX_ATTEMPTS => {
-                let wait = backoff(self.first_retry, attempts);
+                let wait = wait_after(attempts, self.first_retry);
                 notifications::record_retry(&mut tx, id, &short(&error), wait).await?;
                 tracing::debug!(notification.id = %id, attempts, "an attempt failed, the next one is in {wait:?}: {error}");
                 None
@@ -149,9 +150,8 @@ impl DeliveryWorker {
     }
 }
 
-/// The wait after an attempt: doubled each time.
-fn backoff(first: Duration, attempts: i32) -> Duration {
-    first.saturating_mul(1 << attempts.saturating_sub(1).clamp(0, 16))
+fn wait_after(attempts: i32, first: Duration) -> Duration {
+    backoff::wait_after(attempts.max(0).unsigned_abs(), first, LONGEST_WAIT)
 }
 
 /// One line of bounded length: the text comes from the other side and is not trusted.
@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn default_retries_spread_over_about_an_hour() {
         let first = Settings::default().first_retry();
-        let waits: Vec<u64> = (1..MAX_ATTEMPTS).map(|attempts| backoff(first, attempts).as_secs()).collect();
+        let waits: Vec<u64> =
+            (1..MAX_ATTEMPTS).map(|attempts| wait_after(attempts, first).as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920]);
     }
 

@@ -29,8 +29,8 @@ async fn list_feeds(State(app): State<App>, _: Viewer, page: PageRequest) -> Api
 /// List the presets: names of publishers' addresses.
 #[utoipa::path(get, path = "/patch/feeds/presets", tag = "advisories",
     responses((status = 200, body = Vec<FeedPreset>), (status = "4XX", body = Problem)))]
-async fn list_feed_presets(_: Viewer) -> ApiResult<Json<Vec<FeedPreset>>> {
-    fetched_feeds::presets().map(Json)
+async fn list_feed_presets(_: Viewer) -> Json<Vec<FeedPreset>> {
+    Json(fetched_feeds::presets().to_vec())
 }
 
 /// Read a feed.

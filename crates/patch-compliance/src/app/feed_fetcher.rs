@@ -8,7 +8,7 @@ mod request;
 use std::{fs::File, io::Seek, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use service_kit::{ApiError, ApiResult, Caller, error::chain};
+use service_kit::{ApiError, ApiResult, Caller, backoff, error::chain};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
@@ -25,16 +25,18 @@ use crate::{
 };
 
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// Longer than a feed takes to be fetched and imported. Afterwards another replica may fetch it.
+/// Longer than a feed may take to be fetched and imported. Afterwards another replica may fetch it.
 const LEASE: TimeDelta = TimeDelta::hours(2);
+/// Of an import with its wait for others. It goes on, and the feed is fetched again.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// Of all requests for one feed.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// "Nothing has changed" is believed for this long; then the feed is read again, so that its coverage stays young.
 const BELIEVED: TimeDelta = TimeDelta::hours(24);
 /// Of a checksum file.
 const MAX_CHECKSUM_BYTES: u64 = 64 << 10;
-const FIRST_RETRY: TimeDelta = TimeDelta::minutes(1);
-const LAST_RETRY: TimeDelta = TimeDelta::hours(6);
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_secs(6 * 3600);
 
 pub(crate) fn start(app: &App) {
     let app = app.clone();
@@ -97,11 +99,11 @@ async fn fetch_next(app: &App) -> ApiResult<bool> {
 }
 
 /// Doubles with every failure, up to the interval of the feed, or to what the server asks for.
-fn wait_after(feed: &FetchedFeed, asked: Option<TimeDelta>) -> TimeDelta {
-    let exponent = feed.failures.clamp(0, 16).unsigned_abs();
-    let most = LAST_RETRY.min(TimeDelta::minutes(i64::from(feed.every_minutes))).max(FIRST_RETRY);
-    let doubled = (FIRST_RETRY * 2_i32.pow(exponent)).min(most);
-    doubled.max(asked.unwrap_or_default().min(LAST_RETRY))
+fn wait_after(feed: &FetchedFeed, asked: Option<Duration>) -> Duration {
+    let failures = feed.failures.max(0).unsigned_abs().saturating_add(1);
+    let every = Duration::from_secs(60 * u64::from(feed.every_minutes.unsigned_abs()));
+    let wait = backoff::wait_after(failures, FIRST_RETRY, LONGEST_RETRY.min(every));
+    wait.max(asked.unwrap_or_default().min(LONGEST_RETRY))
 }
 
 /// The feed in a file, complete and with the right checksum.
@@ -172,8 +174,10 @@ async fn import(app: &App, feed: &FetchedFeed, file: File) -> Result<Uuid, Fault
     let started =
         feed_imports::start_import(app, &caller, format!("feed {}", feed.id), file).await.map_err(failed)?;
     let id = started.import.id;
-    let ended = started.task.await.map_err(ApiError::internal).map_err(failed)?;
-    let report = ended.map_err(failed)?;
+    let minutes = IMPORT_TIMEOUT.as_secs() / 60;
+    let ended = tokio::time::timeout(IMPORT_TIMEOUT, started.task).await;
+    let ended = ended.map_err(|_| Fault::new(format!("the import did not end within {minutes} minutes")))?;
+    let report = ended.map_err(ApiError::internal).map_err(failed)?.map_err(failed)?;
     if report.read == 0 {
         return Err(Fault::new("the feed has no record"));
     }
@@ -209,14 +213,14 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_interval_of_the_feed() {
-        let minutes = |failures, every| wait_after(&feed(failures, every), None).num_minutes();
+        let minutes = |failures, every| wait_after(&feed(failures, every), None).as_secs() / 60;
         assert_eq!([0, 1, 2, 3].map(|failures| minutes(failures, 360)), [1, 2, 4, 8]);
         assert_eq!((minutes(30, 360), minutes(30, 43_200), minutes(i32::MAX, 5)), (360, 360, 5));
     }
 
     #[test]
     fn server_that_asks_for_time_gets_it_within_reason() {
-        let asked = |hours| wait_after(&feed(0, 360), Some(TimeDelta::hours(hours)));
-        assert_eq!((asked(2), asked(1000)), (TimeDelta::hours(2), LAST_RETRY));
+        let asked = |hours: u64| wait_after(&feed(0, 360), Some(Duration::from_secs(hours * 3600)));
+        assert_eq!((asked(2), asked(1000)), (Duration::from_secs(7200), LONGEST_RETRY));
     }
 }

@@ -1,5 +1,7 @@
 //! Which feeds the platform fetches itself: presets, rules, and what is late.
 
+use std::sync::LazyLock;
+
 use api_types::{
     page::Page,
     patch::{Feed, FeedPreset, FeedState, PutFeed},
@@ -20,13 +22,17 @@ use crate::{
 };
 
 /// The publishers' addresses; which of them were checked against a documentation stands in docs/operations.md.
-const PRESETS: &str = include_str!("fetched_feeds/presets.json");
+const PRESET_FILE: &str = include_str!("fetched_feeds/presets.json");
 const MAX_FEEDS: i64 = 500;
 const DEFAULT_MINUTES: i32 = 360;
 const DEFAULT_LATE_HOURS: i32 = 48;
 
-pub(crate) fn presets() -> ApiResult<Vec<FeedPreset>> {
-    serde_json::from_str(PRESETS).map_err(ApiError::internal)
+/// Read once. A test reads the file, so that it is never empty here.
+static PRESETS: LazyLock<Vec<FeedPreset>> =
+    LazyLock::new(|| serde_json::from_str(PRESET_FILE).unwrap_or_default());
+
+pub(crate) fn presets() -> &'static [FeedPreset] {
+    &PRESETS
 }
 
 /// Adds a feed, or changes it.
@@ -47,10 +53,10 @@ pub(crate) async fn put_feed(app: &App, caller: &Caller, id: &str, request: PutF
         late_after_hours: request.late_after_hours.unwrap_or(DEFAULT_LATE_HOURS),
         by: &caller.subject,
     };
-    let feed = shown(store::fetched_feeds::upsert_feed(&mut transaction, &wanted, now).await?, now)?;
+    let feed = shown(store::fetched_feeds::upsert_feed(&mut transaction, &wanted, now).await?, now);
     let mut record = audit::Record::new("put_feed", object(id)).after(&feed);
     if let Some(before) = before {
-        record = record.before(&shown(before, now)?);
+        record = record.before(&shown(before, now));
     }
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
@@ -82,11 +88,10 @@ fn addresses(id: &str, request: &PutFeed) -> ApiResult<(String, Option<String>)>
     let Some(name) = &request.preset else {
         return Ok((request.url.clone().unwrap_or_default(), request.checksum_url.clone()));
     };
-    let presets = presets()?;
-    match presets.iter().find(|preset| preset.name == *name) {
+    match presets().iter().find(|preset| preset.name == *name) {
         Some(preset) => Ok((preset.url.clone(), preset.checksum_url.clone())),
         None => {
-            let known: Vec<&str> = presets.iter().map(|preset| preset.name.as_str()).collect();
+            let known: Vec<&str> = presets().iter().map(|preset| preset.name.as_str()).collect();
             Err(ApiError::invalid("/preset", format!("is not a preset; known are {}", known.join(", "))))
         }
     }
@@ -111,19 +116,19 @@ pub(crate) async fn list_feeds(app: &App, request: &PageRequest) -> ApiResult<Pa
     let mut conn = app.pool.acquire().await?;
     let rows = store::fetched_feeds::list_feeds(&mut conn, after.as_deref(), limit + 1).await?;
     let now = app.clock.now();
-    let feeds = rows.into_iter().map(|row| shown(row, now)).collect::<ApiResult<Vec<_>>>()?;
+    let feeds = rows.into_iter().map(|row| shown(row, now)).collect();
     Ok(page(feeds, limit, |feed| feed.id.clone()))
 }
 
 pub(crate) async fn get_feed(app: &App, id: &str) -> ApiResult<Feed> {
     let mut conn = app.pool.acquire().await?;
-    shown(store::fetched_feeds::get_feed(&mut conn, id).await?, app.clock.now())
+    Ok(shown(store::fetched_feeds::get_feed(&mut conn, id).await?, app.clock.now()))
 }
 
 /// What was imported stays.
 pub(crate) async fn delete_feed(app: &App, caller: &Caller, id: &str) -> ApiResult<()> {
     let mut transaction = app.pool.begin().await?;
-    let feed = shown(store::fetched_feeds::get_feed(&mut transaction, id).await?, app.clock.now())?;
+    let feed = shown(store::fetched_feeds::get_feed(&mut transaction, id).await?, app.clock.now());
     store::fetched_feeds::delete_feed(&mut transaction, id).await?;
     let record = audit::Record::new("delete_feed", object(id)).before(&feed);
     audit::record(&mut transaction, caller, record).await?;
@@ -137,19 +142,20 @@ pub(crate) async fn fetch_feed(app: &App, caller: &Caller, id: &str) -> ApiResul
     let mut transaction = app.pool.begin().await?;
     store::fetched_feeds::get_feed(&mut transaction, id).await?;
     store::fetched_feeds::mark_due(&mut transaction, id, now).await?;
-    let feed = shown(store::fetched_feeds::get_feed(&mut transaction, id).await?, now)?;
+    let feed = shown(store::fetched_feeds::get_feed(&mut transaction, id).await?, now);
     let record = audit::Record::new("fetch_feed", object(id)).after(&feed);
     audit::record(&mut transaction, caller, record).await?;
     transaction.commit().await?;
     Ok(feed)
 }
 
-/// Late feeds that nobody was told of yet.
-pub async fn list_late(app: &App, limit: i64) -> ApiResult<Vec<Feed>> {
+/// Late feeds without an incident.
+pub async fn list_late(app: &App) -> ApiResult<Vec<Feed>> {
     let now = app.clock.now();
     let mut conn = app.pool.acquire().await?;
-    let rows = store::fetched_feeds::list_late(&mut conn, now, limit).await?;
-    rows.into_iter().map(|row| shown(row, now)).collect()
+    let rows = store::fetched_feeds::list_without_incident(&mut conn, MAX_FEEDS).await?;
+    let feeds = rows.into_iter().map(|row| shown(row, now));
+    Ok(feeds.filter(|feed| feed.state == FeedState::Late).collect())
 }
 
 /// Keeps the incident about a late feed.
@@ -162,7 +168,7 @@ fn object(id: &str) -> String {
     format!("feeds/{id}")
 }
 
-fn shown(row: FetchedFeed, now: DateTime<Utc>) -> ApiResult<Feed> {
+fn shown(row: FetchedFeed, now: DateTime<Utc>) -> Feed {
     let is_late =
         now - row.fetched_at.unwrap_or(row.created_at) > TimeDelta::hours(i64::from(row.late_after_hours));
     let state = match (&row.problem, row.fetched_at) {
@@ -171,12 +177,11 @@ fn shown(row: FetchedFeed, now: DateTime<Utc>) -> ApiResult<Feed> {
         (None, None) => FeedState::Waiting,
         (None, Some(_)) => FeedState::Current,
     };
-    let presets = presets()?;
     let is_public = |url: &str| {
-        presets.iter().any(|preset| preset.url == url || preset.checksum_url.as_deref() == Some(url))
+        presets().iter().any(|preset| preset.url == url || preset.checksum_url.as_deref() == Some(url))
     };
     let address = |url: String| if is_public(&url) { url } else { without_secrets(&url).into_owned() };
-    Ok(Feed {
+    Feed {
         id: row.id,
         url: address(row.url),
         checksum_url: row.checksum_url.map(address),
@@ -192,7 +197,7 @@ fn shown(row: FetchedFeed, now: DateTime<Utc>) -> ApiResult<Feed> {
         incident_id: row.incident_id,
         created_by: row.created_by,
         created_at: row.created_at,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -203,7 +208,7 @@ mod tests {
 
     #[test]
     fn presets_are_named_once_and_have_public_addresses() {
-        let presets = presets().unwrap();
+        let presets: Vec<FeedPreset> = serde_json::from_str(PRESET_FILE).unwrap();
         let names: BTreeSet<&str> = presets.iter().map(|preset| preset.name.as_str()).collect();
         assert_eq!(names.len(), presets.len());
         let receivers = service_kit::outbound::Receivers::new(&[]).unwrap();

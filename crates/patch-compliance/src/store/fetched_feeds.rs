@@ -5,7 +5,7 @@ use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A row of the table. `leased_until` is the lease of whoever reads the row to fetch it.
+/// A row of the table. `leased_until` is the lease of the replica that fetches it.
 #[derive(Debug, Clone)]
 pub struct FetchedFeed {
     pub id: String,
@@ -39,7 +39,7 @@ pub struct Wanted<'a> {
     pub by: &'a str,
 }
 
-/// Adds a feed or changes it. A changed one is fetched at once, whatever its former address answered.
+/// Adds a feed or changes it, and makes it due. With another address it is a new feed, of which nothing is known.
 pub async fn upsert_feed(
     conn: &mut PgConnection,
     wanted: &Wanted<'_>,
@@ -47,11 +47,17 @@ pub async fn upsert_feed(
 ) -> ApiResult<FetchedFeed> {
     let feed = sqlx::query_as!(
         FetchedFeed,
-        "INSERT INTO patch.fetched_feeds (id, url, checksum_url, every_minutes, late_after_hours, created_by, created_at, next_at)
+        "INSERT INTO patch.fetched_feeds AS f (id, url, checksum_url, every_minutes, late_after_hours, created_by, created_at, next_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
          ON CONFLICT (id) DO UPDATE SET url = excluded.url, checksum_url = excluded.checksum_url,
              every_minutes = excluded.every_minutes, late_after_hours = excluded.late_after_hours, next_at = excluded.next_at,
-             leased_until = NULL, etag = NULL, last_modified = NULL, failures = 0, problem = NULL
+             leased_until = NULL, etag = NULL, last_modified = NULL, failures = 0, problem = NULL,
+             created_at = CASE WHEN f.url = excluded.url THEN f.created_at ELSE excluded.created_at END,
+             checked_at = CASE WHEN f.url = excluded.url THEN f.checked_at END,
+             fetched_at = CASE WHEN f.url = excluded.url THEN f.fetched_at END,
+             imported_at = CASE WHEN f.url = excluded.url THEN f.imported_at END,
+             import_id = CASE WHEN f.url = excluded.url THEN f.import_id END,
+             incident_id = CASE WHEN f.url = excluded.url THEN f.incident_id END
          RETURNING *",
         wanted.id,
         wanted.url,
@@ -190,18 +196,11 @@ pub async fn record_failure(
     Ok(())
 }
 
-/// Late feeds about which there is no incident yet.
-pub async fn list_late(
-    conn: &mut PgConnection,
-    now: DateTime<Utc>,
-    limit: i64,
-) -> ApiResult<Vec<FetchedFeed>> {
+/// Feeds without an incident about their lateness.
+pub async fn list_without_incident(conn: &mut PgConnection, limit: i64) -> ApiResult<Vec<FetchedFeed>> {
     let feeds = sqlx::query_as!(
         FetchedFeed,
-        "SELECT * FROM patch.fetched_feeds
-         WHERE incident_id IS NULL AND coalesce(fetched_at, created_at) + make_interval(hours => late_after_hours) < $1
-         ORDER BY id LIMIT $2",
-        now,
+        "SELECT * FROM patch.fetched_feeds WHERE incident_id IS NULL ORDER BY id LIMIT $1",
         limit
     )
     .fetch_all(conn)

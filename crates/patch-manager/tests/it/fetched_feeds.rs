@@ -121,6 +121,13 @@ async fn feed_is_fetched_on_time_and_only_when_it_changed() {
         publisher.heads().iter().map(|head| head.contains("if-none-match")).collect();
     assert_eq!(conditional, [false, true, false]);
 
+    // With another address it is another feed: nothing is known of it, whatever the former one answered.
+    let changed = json!({ "url": publisher.url("/other.xml"), "every_minutes": 60 });
+    let changed = admin.put("/patch/feeds/site", &changed).await.expect(200);
+    let unknown = (&changed["state"], &changed["fetched_at"], &changed["import_id"]);
+    assert_eq!(unknown, (&json!("waiting"), &json!(null), &json!(null)));
+    assert_ne!(changed["created_at"], first["created_at"]);
+
     admin.delete("/patch/feeds/site").await.expect(204);
     platform.operator.get("/patch/feeds/site").await.expect_problem(404);
     platform.operator.get("/patch/advisories/RLSA-2026:9001").await.expect(200);

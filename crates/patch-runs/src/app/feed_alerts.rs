@@ -13,8 +13,6 @@ use super::itsm_records;
 use crate::{App, upstream_error};
 
 const POLL_EVERY: Duration = Duration::from_secs(10);
-/// Per poll.
-const BATCH: i64 = 50;
 
 /// Looks for late feeds until the service stops.
 pub(crate) async fn watch_feeds(app: App) {
@@ -31,7 +29,7 @@ pub(crate) async fn watch_feeds(app: App) {
 
 /// Replicas ask for the same incident, of which there is one for each time of lateness.
 async fn open_incidents(app: &App) -> ApiResult<()> {
-    for feed in fetched_feeds::list_late(&app.compliance, BATCH).await? {
+    for feed in fetched_feeds::list_late(&app.compliance).await? {
         let incident = app.itsm.create_incident(&request(&feed)).await.map_err(upstream_error)?;
         tracing::warn!("the feed `{}` is late: incident {}", feed.id, incident.id);
         fetched_feeds::record_incident(&app.compliance, &feed.id, &incident.id).await?;

@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    audit_chain,
+    audit_chain, backoff,
     clock::Clock,
     error::{ApiResult, chain},
     server::Context,
@@ -34,9 +34,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Timeout of one attempt. Until it is over, no other replica tries.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 const ATTEMPT_LASTS: TimeDelta = TimeDelta::seconds(30);
-/// The wait after a failed attempt: doubled each time up to the longest, and never longer than the schedule.
-const FIRST_RETRY: TimeDelta = TimeDelta::seconds(10);
-const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(15);
+/// The waits after failed attempts; never longer than the schedule.
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
 /// Characters of an error; the other side may send any number.
 const ERROR_LENGTH: usize = 500;
 
@@ -115,7 +115,9 @@ impl Exporter {
                     service = self.service,
                     "the end of the audit chain was not exported: {error}"
                 );
-                let next = now + retry_after(due.attempts).min(self.every);
+                let failures = due.attempts.max(0).unsigned_abs();
+                let wait = backoff::wait_after(failures, FIRST_RETRY, LONGEST_RETRY);
+                let next = (now + wait).min(now + self.every);
                 store::record_failed(&mut conn, self.service, kind, &due, &error, next).await?;
             }
         }
@@ -141,9 +143,4 @@ impl Exporter {
         tx.commit().await?;
         Ok(Some(Due { head, message_id, attempts }))
     }
-}
-
-fn retry_after(attempts: i32) -> TimeDelta {
-    let doubled = FIRST_RETRY * (1 << attempts.saturating_sub(1).clamp(0, 10));
-    doubled.min(LONGEST_RETRY)
 }

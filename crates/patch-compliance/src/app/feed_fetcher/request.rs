@@ -3,7 +3,6 @@
 use std::{fs::File, time::Duration};
 
 use axum::body::Bytes;
-use chrono::TimeDelta;
 use reqwest::{
     Client, Response, StatusCode, Url,
     header::{ACCEPT_ENCODING, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RETRY_AFTER},
@@ -37,7 +36,7 @@ pub enum Fetched {
 #[error("{text}")]
 pub struct Fault {
     text: String,
-    retry_after: Option<TimeDelta>,
+    retry_after: Option<Duration>,
 }
 
 impl Fault {
@@ -46,7 +45,7 @@ impl Fault {
     }
 
     /// How long the server asks to wait.
-    pub fn retry_after(&self) -> Option<TimeDelta> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 }
@@ -127,9 +126,9 @@ fn redirected(from: &Url, response: &Response) -> Result<String, Fault> {
 }
 
 /// Only in seconds; servers of feeds give no dates.
-fn retry_after(response: &Response) -> Option<TimeDelta> {
+fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    TimeDelta::try_seconds(seconds)
+    Some(Duration::from_secs(seconds))
 }
 
 /// An answer whose body is still to be read.
