@@ -11,8 +11,8 @@ use super::{health_check, health_watch};
 use crate::{
     App,
     store::{
-        customers,
-        deployments::{self, Watch},
+        customers, deployments,
+        health_watches::{self, Watch},
         metrics, releases as store,
     },
 };
@@ -24,8 +24,8 @@ const MAX_COMMENT_CHARS: usize = 2000;
 pub(crate) async fn get_customer_health(app: &App, slug: &CiId) -> ApiResult<CustomerHealthDetail> {
     let mut conn = app.pool.acquire().await?;
     let customer = customers::get_customer(&mut conn, slug).await?.customer;
-    let watch = deployments::find_watch(&mut conn, slug).await?;
-    let samples = deployments::list_samples(&mut conn, slug, SAMPLES_SHOWN).await?;
+    let watch = health_watches::find_watch(&mut conn, slug).await?;
+    let samples = health_watches::list_samples(&mut conn, slug, SAMPLES_SHOWN).await?;
     let reports = store::list_reports(&mut conn, slug, REPORTS_SHOWN).await?;
     drop(conn);
     let now = health_check::check_health(app, slug, &customer.health).await;

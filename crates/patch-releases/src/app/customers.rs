@@ -22,7 +22,7 @@ use crate::{
     App,
     store::{
         customers as store,
-        deployments::{self, Watch},
+        health_watches::{self, Watch},
     },
 };
 
@@ -59,7 +59,7 @@ pub(crate) async fn create_customer(
 pub(crate) async fn get_customer(app: &App, slug: &CiId) -> ApiResult<StoredCustomer> {
     let mut conn = app.pool.acquire().await?;
     let mut stored = store::get_customer(&mut conn, slug).await?;
-    stored.watch = deployments::find_watch(&mut conn, slug).await?.as_ref().map(Watch::shown);
+    stored.watch = health_watches::find_watch(&mut conn, slug).await?.as_ref().map(Watch::shown);
     Ok(stored)
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn list_customers(
     let mut found =
         store::list_customers(&mut conn, tier.map(Tier::name), after.as_deref(), limit + 1).await?;
     let slugs: Vec<String> = found.iter().map(|stored| stored.customer.slug.to_string()).collect();
-    for watch in deployments::list_watches(&mut conn, &slugs).await? {
+    for watch in health_watches::list_watches(&mut conn, &slugs).await? {
         if let Some(stored) = found.iter_mut().find(|stored| stored.customer.slug == watch.customer) {
             stored.watch = Some(watch.shown());
         }
@@ -162,7 +162,7 @@ pub(crate) async fn delete_customer(
         transaction.commit().await?;
         return Ok(Outcome::Proposed(Box::new(proposal)));
     }
-    deployments::end_watch(&mut transaction, slug).await?;
+    health_watches::end_watch(&mut transaction, slug).await?;
     store::delete_customer(&mut transaction, slug).await?;
     let record = audit::Record::new("delete_customer", object(slug)).before(&before.customer);
     audit::record(&mut transaction, caller, record).await?;

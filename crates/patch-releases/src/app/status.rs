@@ -19,7 +19,7 @@ use super::releases::load_release;
 use super::rollouts::get_release_run;
 use crate::{
     App,
-    store::{customers, deployments, releases as store},
+    store::{customers, deployments, health_watches, releases as store},
 };
 
 const RUNS_SHOWN: i64 = 10;
@@ -111,7 +111,7 @@ async fn customer_statuses(
     }
     let all = customers::list_customers(&mut *conn, None, None, MAX_CUSTOMERS).await?;
     let slugs: Vec<String> = all.iter().map(|stored| stored.customer.slug.to_string()).collect();
-    let watches = deployments::list_watches(&mut *conn, &slugs).await?;
+    let watches = health_watches::list_watches(&mut *conn, &slugs).await?;
     let deployed = deployments::list_deployments(&mut *conn, None, Some(version), None, 10_000).await?;
     let mut statuses = Vec::new();
     for stored in all {
@@ -125,7 +125,7 @@ async fn customer_statuses(
         statuses.push(CustomerStatus {
             state,
             reason,
-            watch: watch.map(deployments::Watch::shown),
+            watch: watch.map(health_watches::Watch::shown),
             deployed_at: last.and_then(|one| one.ended_at),
             customer: customer.slug,
             name: customer.name,

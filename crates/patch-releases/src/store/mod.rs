@@ -2,6 +2,7 @@
 
 pub mod customers;
 pub mod deployments;
+pub mod health_watches;
 pub mod lines;
 pub mod metrics;
 pub mod releases;

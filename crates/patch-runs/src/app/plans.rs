@@ -188,7 +188,7 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
         excluded = preflight::ask_hosts(app, asked, &mut targets).await?;
         unscanned.extend(excluded.impossible);
     }
-    // Python was found meanwhile.
+    // Python was found since the scan.
     unknown.retain(|id, _| targets.get(id).is_some_and(|target| !has_work(input, target)));
     targets.retain(|id, _| !unknown.contains_key(id));
     unscanned.extend(unknown);

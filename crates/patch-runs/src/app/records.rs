@@ -3,7 +3,8 @@
 pub use crate::store::{
     run_records::{
         SubjectEvent, find_last_wait_reason, insert_log, insert_subject_event, list_log_tail,
-        list_subject_events, list_waits, lock_subjects, unlock_subjects,
+        list_subject_events, list_waits,
     },
     runs::{RunRow, find_plan, get_run, has_ended, list_machine_hosts, lock_run},
+    subject_locks::{lock_subjects, unlock_subjects},
 };

@@ -22,6 +22,7 @@ use simulator::{
 };
 
 use super::{
+    change_text::counted,
     host_graph::host_graph,
     plans::{self, Freshness},
     predictions, what_if,
@@ -189,8 +190,7 @@ fn kind_of(what: &Happening) -> TraceEventKind {
 fn text_of(plan: &Plan, what: &Happening) -> String {
     match what {
         Happening::WaveBegins(wave) => wave_text(plan, *wave),
-        Happening::Snapshots(1) => "snapshot of 1 host".to_owned(),
-        Happening::Snapshots(hosts) => format!("snapshots of {hosts} hosts"),
+        Happening::Snapshots(hosts) => format!("snapshots of {}", counted(*hosts, "host")),
         Happening::Tests => "tests of the wave".to_owned(),
         Happening::Soaks { seconds } => format!("soaks for {seconds} s"),
         Happening::Waits { .. } => "waits for the next opening".to_owned(),

@@ -23,6 +23,7 @@ use crate::{
         predictions, run_diffs,
         run_records::{self, HostFacts, RUN_STATE_CHANGED, RunEvent, SubjectEvent, TestRecord},
         runs::{self, Planned, RunRow},
+        subject_locks,
     },
 };
 
@@ -188,7 +189,7 @@ pub(super) async fn apply_all(
     let due = notices::for_transition(app, row, &changes, &evidence);
     store::notices::insert_notices(&mut *conn, &due, now).await?;
     if row.machine.state().is_final() {
-        run_records::unlock_all(&mut *conn, id).await?;
+        subject_locks::unlock_all(&mut *conn, id).await?;
     }
     leases::notify(conn, run_changes::CHANNEL, &id.to_string()).await?;
     Ok(refused)

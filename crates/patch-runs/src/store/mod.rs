@@ -15,3 +15,4 @@ pub mod scans;
 pub mod schedules;
 pub mod search;
 pub mod snapshots;
+pub mod subject_locks;

@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 
 use super::{Task, deployment, notices};
 use crate::app::customer_events::CustomerEvent;
-use crate::store::{customers, deployments, releases};
+use crate::store::{customers, deployments, health_watches, releases};
 use patch_runs::{
     app::records,
     app::{calendars, transition::Evidence},
@@ -142,7 +142,7 @@ async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>)
         .filter(|(_, host)| host.state == HostState::Succeeded)
         .map(|(id, _)| id.to_string())
         .collect();
-    let watches = deployments::list_watches(&mut *conn, &done).await?;
+    let watches = health_watches::list_watches(&mut *conn, &done).await?;
     let own = || watches.iter().filter(|watch| watch.run == row.id && watch.state != WatchState::Ended);
     let unhealthy =
         own().filter_map(|watch| Some((watch.customer.clone(), why_not_healthy(watch)?))).collect();
@@ -164,7 +164,7 @@ async fn facts(task: &Task<'_>, conn: &mut PgConnection, hosts: &BTreeSet<CiId>)
 }
 
 /// A wave does not start while an earlier customer is unhealthy or was not checked yet.
-fn why_not_healthy(watch: &deployments::Watch) -> Option<String> {
+fn why_not_healthy(watch: &health_watches::Watch) -> Option<String> {
     match watch.state {
         WatchState::Healthy | WatchState::Ended => None,
         WatchState::Unchecked => Some("its health was not checked yet".to_owned()),

@@ -25,7 +25,8 @@ use super::{
 use crate::app::health_check;
 use crate::store::{
     customers,
-    deployments::{self, NewDeployment, Watch},
+    deployments::{self, NewDeployment},
+    health_watches::{self, Watch},
 };
 use patch_runs::{app::records, app::transition::Evidence};
 
@@ -340,10 +341,10 @@ async fn record(
                 last_look_at: None,
                 is_handled: false,
             };
-            deployments::begin_watch(&mut transaction, &watch).await?;
+            health_watches::begin_watch(&mut transaction, &watch).await?;
         }
         (DeploymentResult::Succeeded, Direction::RollBack) => {
-            deployments::end_watch(&mut transaction, &known.customer).await?
+            health_watches::end_watch(&mut transaction, &known.customer).await?
         }
         (DeploymentResult::Failed(_) | DeploymentResult::Unknown(_), _) => {}
     }

@@ -33,7 +33,7 @@ use patch_runs::{
 use service_kit::ApiResult;
 
 use super::rollouts::deployment_of;
-use crate::{App, Outside, store::deployments};
+use crate::{App, Outside, store::health_watches};
 
 /// Performs the actions of runs on customers.
 pub struct CustomerWork(pub Arc<Outside>);
@@ -135,7 +135,7 @@ fn deployment<'a>(task: &Task<'a>) -> ApiResult<&'a Deployment> {
 async fn verify(task: &Task<'_>, customers: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let names: Vec<String> = customers.iter().map(CiId::to_string).collect();
     let mut conn = task.app.pool.acquire().await?;
-    let watches = deployments::list_watches(&mut conn, &names).await?;
+    let watches = health_watches::list_watches(&mut conn, &names).await?;
     drop(conn);
     let machine = &task.loaded.row.machine;
     let judge = |customer: &CiId| {

@@ -27,8 +27,8 @@ use super::{customer_events::CustomerEvent, health_check, notices, rollouts};
 use crate::{
     App, SERVICE,
     store::{
-        customers,
-        deployments::{self, Watch},
+        customers, deployments,
+        health_watches::{self, Watch},
         releases::{self as store, RolloutRequest},
     },
 };
@@ -73,7 +73,7 @@ async fn check_due_customers(app: &App) -> ApiResult<()> {
     let rules = customers::get_release_policies(&mut conn).await?.policies.health;
     let now = app.clock.now();
     let next = now + TimeDelta::seconds(i64::from(rules.poll_seconds));
-    let due = deployments::claim_due_watches(&mut conn, now, next, MAX_CLAIMED).await?;
+    let due = health_watches::claim_due_watches(&mut conn, now, next, MAX_CLAIMED).await?;
     drop(conn);
     let mut queue = due.iter();
     let mut checks = FuturesUnordered::new();
@@ -89,7 +89,7 @@ async fn check_due_customers(app: &App) -> ApiResult<()> {
         }
     }
     let mut conn = app.pool.acquire().await?;
-    let unhandled = deployments::list_unhandled_watches(&mut conn, MAX_CLAIMED).await?;
+    let unhandled = health_watches::list_unhandled_watches(&mut conn, MAX_CLAIMED).await?;
     drop(conn);
     for watch in unhandled {
         if let Err(error) = handle_unhealthy(app, &watch).await {
@@ -102,7 +102,7 @@ async fn check_due_customers(app: &App) -> ApiResult<()> {
 async fn check_customer(app: &App, customer: &CiId, rules: &HealthRules) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
     let Some(stored) = customers::find_customer(&mut conn, customer).await? else {
-        return deployments::end_watch(&mut conn, customer).await;
+        return health_watches::end_watch(&mut conn, customer).await;
     };
     drop(conn);
     let sample = health_check::check_health(app, customer, &stored.customer.health).await;
@@ -118,7 +118,9 @@ async fn record_sample(
 ) -> ApiResult<()> {
     let now = app.clock.now();
     let mut transaction = app.pool.begin().await?;
-    let Some(mut watch) = deployments::lock_watch(&mut transaction, customer).await? else { return Ok(()) };
+    let Some(mut watch) = health_watches::lock_watch(&mut transaction, customer).await? else {
+        return Ok(());
+    };
     if watch.state == WatchState::Ended || sample.at < watch.since {
         return Ok(());
     }
@@ -133,7 +135,7 @@ async fn record_sample(
         Judgement::Unhealthy { reason } => (WatchState::Unhealthy, Some(reason)),
     };
     let judged = JudgedSample { sample: sample.clone(), judgement: state, reason: reason.clone() };
-    deployments::insert_sample(&mut transaction, customer, &judged).await?;
+    health_watches::insert_sample(&mut transaction, customer, &judged).await?;
     if is_down {
         let since = watch.last_look_at.unwrap_or(watch.since);
         let seconds = (now - since).num_seconds().clamp(0, i64::from(rules.poll_seconds) * 2);
@@ -154,7 +156,7 @@ async fn record_sample(
         watch.reason = reason;
     }
     watch.last_look_at = Some(now);
-    deployments::update_watch(&mut transaction, &watch, now).await?;
+    health_watches::update_watch(&mut transaction, &watch, now).await?;
     transaction.commit().await?;
     Ok(())
 }
@@ -162,7 +164,7 @@ async fn record_sample(
 /// A critical issue that the customer reports makes it unhealthy at once.
 pub(crate) async fn report_critical(app: &App, customer: &CiId, summary: &str) -> ApiResult<bool> {
     let mut transaction = app.pool.begin().await?;
-    let Some(mut watch) = deployments::lock_watch(&mut transaction, customer).await? else {
+    let Some(mut watch) = health_watches::lock_watch(&mut transaction, customer).await? else {
         return Ok(false);
     };
     if watch.state == WatchState::Ended {
@@ -171,7 +173,7 @@ pub(crate) async fn report_critical(app: &App, customer: &CiId, summary: &str) -
     watch.state = WatchState::Unhealthy;
     watch.reason = Some(format!("the customer reported a critical issue: {summary}"));
     watch.is_handled = false;
-    deployments::update_watch(&mut transaction, &watch, app.clock.now()).await?;
+    health_watches::update_watch(&mut transaction, &watch, app.clock.now()).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -264,11 +266,11 @@ async fn start_rollback(
 
 async fn mark_handled(app: &App, watch: &Watch) -> ApiResult<()> {
     let mut transaction = app.pool.begin().await?;
-    if let Some(mut current) = deployments::lock_watch(&mut transaction, &watch.customer).await?
+    if let Some(mut current) = health_watches::lock_watch(&mut transaction, &watch.customer).await?
         && current.deployment_id == watch.deployment_id
     {
         current.is_handled = true;
-        deployments::update_watch(&mut transaction, &current, app.clock.now()).await?;
+        health_watches::update_watch(&mut transaction, &current, app.clock.now()).await?;
     }
     transaction.commit().await?;
     Ok(())
@@ -310,5 +312,5 @@ async fn alert_orphaned_deployments(app: &App) -> ApiResult<()> {
 
 async fn delete_old_samples(app: &App) -> ApiResult<()> {
     let mut conn = app.pool.acquire().await?;
-    deployments::delete_samples_before(&mut conn, app.clock.now() - SAMPLE_RETENTION).await
+    health_watches::delete_samples_before(&mut conn, app.clock.now() - SAMPLE_RETENTION).await
 }

@@ -21,7 +21,7 @@ use super::{admit, subjects};
 use crate::engine::Task;
 use crate::{
     app::{change_text, itsm_records, transition::Evidence},
-    store::{run_records, runs},
+    store::{runs, subject_locks},
 };
 use patch_compliance::upstream_error;
 
@@ -327,7 +327,7 @@ pub(super) async fn validate(task: &Task<'_>, id: &ChangeId) -> ApiResult<(Answe
     let mut transaction = task.owned.begin().await?;
     // Customers are locked one by one when they are deployed to: a rollout that waits for weeks must not block an urgent one.
     let ids = subjects(task).locked_together(plan);
-    let held = run_records::lock_subjects(&mut transaction, row.id, row.subject, &ids, now).await?;
+    let held = subject_locks::lock_subjects(&mut transaction, row.id, row.subject, &ids, now).await?;
     transaction.commit().await?;
     if let Some((host, other)) = held.first() {
         let reason = format!("`{host}` is locked by run {other}");
