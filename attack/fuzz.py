@@ -197,7 +197,7 @@ enabled = false
 
 
 def is_of_guest(response: dict[str, Any]) -> bool:
-    """A guest that boots does not answer, whoever asks the sim-engine: this is documented, and no fault of a service."""
+    """A guest that boots does not answer. This is documented, and not a fault of a service."""
     return response.get("status_code") == 503 and '"/problems/guest-unreachable"' in content(response.get("content"))
 
 

@@ -29,7 +29,7 @@ export function instantOf(trace: RunTrace, index: number): Instant {
   return { states, up, wave, figures: trace.events[index]?.figures ?? start };
 }
 
-/** Hosts in layers: whoever depends on another is above it. A circle of dependencies is cut where it is met first. */
+/** Hosts in layers: a host is above those that it depends on. A circle of dependencies is cut where it is met first. */
 export function layersOf(hosts: readonly TraceHost[], edges: readonly TraceEdge[]): TraceHost[][] {
   const targets = new Map<string, string[]>();
   for (const { source, target } of edges) targets.set(source, [...(targets.get(source) ?? []), target]);

@@ -39,7 +39,7 @@ describe('layers of hosts', () => {
   const names = (edges: [string, string][], ids = ['a', 'b', 'c']) =>
     layersOf(ids.map((id) => host(id)), edges.map(([source, target]) => ({ source, target }))).map((layer) => layer.map((one) => one.id));
 
-  it('puts whoever depends on another above it', () => {
+  it('puts a host above those that it depends on', () => {
     expect(names([['a', 'b'], ['b', 'c']])).toEqual([['a'], ['b'], ['c']]);
     expect(names([])).toEqual([['a', 'b', 'c']]);
   });

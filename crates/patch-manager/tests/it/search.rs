@@ -1,4 +1,4 @@
-//! One search over hosts, CVEs, packages, runs, changes and customers. There is no ITSM here.
+//! One search over hosts, CVEs, packages, runs, changes and customers. This platform runs without ITSM.
 
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::shell::{Expected, Shell};
 use super::{
-    cast::{Cast, until},
+    cast::{Cast, check, until},
     real,
     screen::Screen,
     seeds,
@@ -278,7 +278,7 @@ async fn check_patched(cast: &Cast, run: RunId, before: &[String], after: &[Stri
         (line(&before[3], "openssl-libs") != line(&after[3], "openssl-libs"), "the library was not changed"),
         (report.reboots > 0, "no host was rebooted for its kernel"),
     ];
-    first_failure(&expected)
+    check(&expected)
 }
 
 /// The hosts whose packages can be installed again have their former versions; a removal has no way back.
@@ -289,14 +289,7 @@ fn check_returned(before: &[String], returned: &[String]) -> Result<(), Failure>
         (library(&before[1]) == library(&returned[1]), "deb-2 was not rolled back"),
         (library(&before[2]) != library(&returned[2]), "deb-3 was rolled back without its removed package"),
     ];
-    first_failure(&expected)
-}
-
-fn first_failure(expected: &[(bool, &str)]) -> Result<(), Failure> {
-    match expected.iter().find(|(holds, _)| !holds) {
-        Some((_, text)) => Err(Failure::new(format!("the demo failed: {text}"))),
-        None => Ok(()),
-    }
+    check(&expected)
 }
 
 fn ci(name: &str) -> Result<CiId, Failure> {

@@ -1,4 +1,4 @@
-//! The people of the demo, and waiting for what they asked for.
+//! What the scenes share: the people of the demo, waiting for what they asked for, and the check of how it ended.
 
 use std::time::Duration;
 
@@ -87,4 +87,12 @@ pub(super) async fn until<T>(
 ) -> Result<T, Failure> {
     let answer = poll(TIMEOUT, POLL, ask).await?;
     answer.ok_or_else(|| Failure::new(format!("{what} took longer than {} s", TIMEOUT.as_secs())))
+}
+
+/// Fails the demo with the first of these that does not hold.
+pub(super) fn check(expected: &[(bool, &str)]) -> Result<(), Failure> {
+    match expected.iter().find(|(holds, _)| !holds) {
+        Some((_, text)) => Err(Failure::new(format!("the demo failed: {text}"))),
+        None => Ok(()),
+    }
 }

@@ -15,7 +15,7 @@ use domain::{
 };
 
 use super::{
-    cast::{Cast, until},
+    cast::{self, Cast, until},
     real,
     screen::Screen,
     seeds,
@@ -387,10 +387,7 @@ fn check(report: &api_types::patch::RunReport, victim: &CiId) -> Result<(), Fail
         (report.run.hosts.failed == 1, "another host failed than the one with the fault"),
         (report.incident_id.is_some(), "no incident was opened"),
     ];
-    match expected.iter().find(|(holds, _)| !holds) {
-        Some((_, text)) => Err(Failure::new(format!("the demo failed: {text}"))),
-        None => Ok(()),
-    }
+    cast::check(&expected)
 }
 
 async fn until_state(
