@@ -133,7 +133,8 @@ async function approveOnAPhone({ browser, base, token, path }) {
   await approve.tap();
   await page.getByLabel('Comment', { exact: false }).fill('seen');
   await page.getByRole('button', { name: 'Approve', exact: true }).tap();
-  await page.getByText('arjun', { exact: true }).first().waitFor();
+  // The name alone is also in the page's head, before the decision has arrived.
+  await page.getByRole('definition').filter({ hasText: 'arjun' }).filter({ hasText: 'seen' }).waitFor();
   await context.close();
 }
 

@@ -29,7 +29,8 @@ for (const journey of journeys) {
     console.log(`${name}: ok after ${((Date.now() - started) / 1000).toFixed(1)} s`);
   } catch (error) {
     failures.push(`${name}: ${error.message}`);
-    console.log(`${name}: FAILED: ${error.message}\n  at ${page.url()}`);
+    const shown = await page.locator('main').innerText({ timeout: 2000 }).catch(() => 'nothing');
+    console.log(`${name}: FAILED: ${error.message}\n  at ${page.url()}, which shows:\n${shown.slice(0, 1500)}`);
     if (pictures) await page.screenshot({ path: `${pictures}/failed-${name}.png`, fullPage: true }).catch(() => {});
   }
   await context.close().catch(() => {});
