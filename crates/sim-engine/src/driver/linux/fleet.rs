@@ -34,8 +34,9 @@ const REPOSITORY_PORT: u16 = 8077;
 const REPOSITORY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The scripts, written into the folder when a fleet is opened.
-const SCRIPTS: [(&str, &str); 12] = [
+const SCRIPTS: [(&str, &str); 13] = [
     ("images.sh", include_str!("scripts/images.sh")),
+    ("common.sh", include_str!("scripts/common.sh")),
     ("packages.sh", include_str!("scripts/packages.sh")),
     ("debian.sh", include_str!("scripts/debian.sh")),
     ("layers.sh", include_str!("scripts/layers.sh")),

@@ -9,7 +9,7 @@ set -euo pipefail
 umask 022
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
-images=$cache/brownfield-$(cat "$here"/{brownfield,debian}.sh | sha256sum | cut -c1-16)
+images=$cache/brownfield-$(cat "$here"/{brownfield,common,debian}.sh | sha256sum | cut -c1-16)
 served=$2/repository/brownfield
 
 if [ "${FLEET_IMAGES_LOCKED:-}" != brownfield ]; then
@@ -32,27 +32,14 @@ build=$images.part
 rm -rf "$build" "$images"
 mkdir -p "$build/repository/pool"
 
-# The address of the machine's mirror for a suite.
-mirror_of() {
-    apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
-        awk -v suite="$1" '$1 == "Debian" && $2 == suite { print $3; exit }'
-}
-mirror=${PATCH_FLEET_MIRROR:-$(mirror_of bookworm)}
-security=${PATCH_FLEET_SECURITY_MIRROR:-$(mirror_of bookworm-security)}
-[ -n "$mirror" ] || { echo "apt has no mirror of Debian's bookworm configured; set PATCH_FLEET_MIRROR" >&2; exit 3; }
-[ -n "$security" ] || { echo "apt has no mirror of bookworm-security configured; set PATCH_FLEET_SECURITY_MIRROR" >&2; exit 3; }
-
-# Runs a command in a root, with a clean environment.
-inside() {
-    local root=$1
-    shift
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
-        chroot "$root" "$@"
-}
-
+# shellcheck source=common.sh
+. "$here/common.sh"
 # shellcheck source=debian.sh
 . "$here/debian.sh"
+mirror=${PATCH_FLEET_MIRROR:-$(mirror_of main)}
+security=${PATCH_FLEET_SECURITY_MIRROR:-$(mirror_of security)}
+[ -n "$mirror" ] || { echo "apt has no Debian mirror configured; set PATCH_FLEET_MIRROR" >&2; exit 3; }
+[ -n "$security" ] || { echo "apt has no mirror of Debian's security archive configured; set PATCH_FLEET_SECURITY_MIRROR" >&2; exit 3; }
 
 # What a host is made of: the services of a small web server, and a kernel with its metapackage.
 make_root() {
@@ -103,9 +90,7 @@ fetch_updates() {
 # A repository with the suites of Debian, as far as their packages were downloaded.
 make_repository() {
     local work=$1 keys=$2 suite folder
-    mkdir -m 700 "$keys"
-    gpg --homedir "$keys" --batch --quiet --passphrase '' --quick-gen-key 'Copy of Debian <fleet@example.com>' rsa3072 sign never
-    gpg --homedir "$keys" --batch --export >"$build/archive.gpg"
+    make_signing_key "$keys" "$build/archive.gpg"
     for suite in bookworm bookworm-updates bookworm-security; do
         folder=$build/repository/dists/$suite
         mkdir -p "$folder/main/binary-amd64"
@@ -130,20 +115,13 @@ with open(os.path.join(work, suite + ".packages"), encoding="utf-8") as index:
             print(stanza + "\n")
 PYTHON
         gzip -9kf "$folder/main/binary-amd64/Packages"
-        (
-            cd "$folder"
-            {
-                # As the archive names the suite: policies and pins read these fields.
-                grep -E '^(Origin|Label|Suite|Version|Codename|Description):' "$work/$suite.release"
-                printf 'Architectures: amd64\nComponents: main\nDate: %s\nSHA256:\n' "$(date -Ru)"
-                find main -type f | sort | while read -r file; do
-                    echo " $(sha256sum "$file" | cut -d' ' -f1) $(stat -c%s "$file") $file"
-                done
-            } >Release
-            gpg --homedir "$keys" --batch --yes --clearsign -o InRelease Release
-        )
+        {
+            # As the archive names the suite: policies and pins read these fields.
+            grep -E '^(Origin|Label|Suite|Version|Codename|Description):' "$work/$suite.release"
+            printf 'Architectures: amd64\nComponents: main\n'
+        } | sign_suite "$keys" "$folder"
     done
-    gpgconf --homedir "$keys" --kill gpg-agent
+    end_signing "$keys"
 }
 
 make_root "$build/debian"

@@ -9,7 +9,7 @@ set -euo pipefail
 umask 022
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$(mkdir -p "$1" && cd "$1" && pwd)
-images=$cache/$(cat "$here"/{images,packages,debian,layers,rocky,leap}.sh "$here"/fault | sha256sum | cut -c1-16)
+images=$cache/$(cat "$here"/{images,common,packages,debian,layers,rocky,leap}.sh "$here"/fault | sha256sum | cut -c1-16)
 
 if [ "${FLEET_IMAGES_LOCKED:-}" != yes ]; then
     [ ! -e "$images/complete" ] || { echo "$images"; exit; }
@@ -26,18 +26,10 @@ fi
 build=$images.part
 rm -rf "$build" "$images"
 mkdir -p "$build/repository" "$build/packages"
-mirror=${PATCH_FLEET_MIRROR:-$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
-    awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')}
+# shellcheck source=common.sh
+. "$here/common.sh"
+mirror=${PATCH_FLEET_MIRROR:-$(mirror_of main)}
 [ -n "$mirror" ] || { echo "apt has no Debian mirror configured; set PATCH_FLEET_MIRROR" >&2; exit 3; }
-
-# Runs a command in a root, with a clean environment.
-inside() {
-    local root=$1
-    shift
-    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
-        chroot "$root" "$@"
-}
 
 # shellcheck source=packages.sh
 . "$here/packages.sh"

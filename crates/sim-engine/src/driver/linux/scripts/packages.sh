@@ -5,10 +5,10 @@
 
 FLEET_SUITES="main security updates slow broken"
 
-# define NAME VERSION SUITE [port=N] [unit=NAME] [requires=PACKAGE] [provides=NAME] [reboot] [slow] [refuses]
+# define NAME VERSION SUITE [port=N] [unit=NAME] [requires=PACKAGE] [provides=NAME] [obsoletes=NAME] [reboot] [slow] [refuses]
 # builds one version of a package with the function `make` of the current family.
 define() {
-    local name=$1 version=$2 suite=$3 port= unit= requires= provides= body=
+    local name=$1 version=$2 suite=$3 port= unit= requires= provides= obsoletes= body=
     shift 3
     for word; do
         case $word in
@@ -16,12 +16,13 @@ define() {
         unit=*) unit=${word#unit=} ;;
         requires=*) requires=${word#requires=} ;;
         provides=*) provides=${word#provides=} ;;
+        obsoletes=*) obsoletes=${word#obsoletes=} ;;
         reboot) body='echo "*** System restart required ***" > /run/reboot-required; echo '$name' >> /run/reboot-required.pkgs' ;;
         slow) body='i=0; while [ $i -lt 20 ]; do echo "configuring step $i"; sleep 1; i=$((i+1)); done' ;;
         refuses) body='[ -e /etc/'$name'/allow ] || { echo "'$name': refused" >&2; exit 1; }' ;;
         esac
     done
-    make "$name" "$version" "$suite" "$port" "${unit:-$name}" "$requires" "$body" "$provides"
+    make "$name" "$version" "$suite" "$port" "${unit:-$name}" "$requires" "$body" "$provides" "$obsoletes"
 }
 
 # Writes the files of a package below FOLDER.
@@ -74,7 +75,7 @@ make_deb() {
 
 # Into the repositories `$rpms`.
 make_rpm() {
-    local name=$1 version=$2 suite=$3 port=$4 unit=$5 requires=$6 body=$7 provides=$8
+    local name=$1 version=$2 suite=$3 port=$4 unit=$5 requires=$6 body=$7 provides=$8 obsoletes=$9
     local folder=$work/$rpms/$name-$version epoch= plain=$version owned=$name
     case $version in *:*) epoch=${version%%:*} plain=${version#*:} ;; esac
     # Versions that are installed side by side own no common file.
@@ -86,6 +87,7 @@ make_rpm() {
 }" "${plain%-*}" "${plain##*-}" "$name"
         [ -z "$requires" ] || printf 'Requires: %s\n' "$requires"
         [ -z "$provides" ] || printf 'Provides: %s\n' "$provides"
+        [ -z "$obsoletes" ] || printf 'Obsoletes: %s\n' "$obsoletes"
         printf '%%description\nOf the laboratory.\n%%install\ncp -a %s/. %%{buildroot}/\n' "$folder"
         printf '%%pre\n[ ! -x /usr/lib/fleet/fault ] || /usr/lib/fleet/fault package %s\n' "$name"
         case $body in *refused*) echo "$body" ;; esac
@@ -143,7 +145,9 @@ define_rocky_packages() {
     define openssl "1:3.2.2-6.el9_6.2" main
     define openssl "1:3.2.2-7.el9_7" security
     define openssl-libs "1:3.2.2-6.el9_6.2" main
-    define openssl-libs "1:3.2.2-7.el9_7" security
+    # Part of the library from its next version on. No host has it unless it is installed by name.
+    define openssl-engine "1.0-3.el9" main
+    define openssl-libs "1:3.2.2-7.el9_7" security obsoletes="openssl-engine < 2.0"
     define curl "7.76.1-34.el9_7.2" main
     define libcurl "7.76.1-34.el9_7.2" main
     define nginx "1:1.20.1-24.el9_7" main port=443 requires=openssl-libs
@@ -253,28 +257,18 @@ leap_advisories() {
 
 index_debs() {
     local suite folder keys=$work/keys
-    mkdir -m 700 "$keys"
-    gpg --homedir "$keys" --batch --quiet --passphrase '' --quick-gen-key 'Fleet <fleet@example.com>' rsa3072 sign never
-    gpg --homedir "$keys" --batch --export >"$repository/archive.gpg"
+    make_signing_key "$keys" "$repository/archive.gpg"
     for suite in $FLEET_SUITES; do
         folder=$repository/apt/dists/fleet-$suite
         mkdir -p "$folder/main/binary-amd64" "$folder/main/binary-all" "$repository/apt/pool/$suite"
         (cd "$repository/apt" && dpkg-scanpackages -m "pool/$suite" 2>/dev/null) >"$folder/main/binary-amd64/Packages"
         gzip -9kf "$folder/main/binary-amd64/Packages"
-        (
-            cd "$folder"
-            {
-                printf 'Origin: Fleet\nLabel: Fleet-%s\nSuite: fleet-%s\nCodename: fleet-%s\n' "$suite" "$suite" "$suite"
-                printf 'Architectures: amd64 all\nComponents: main\nDate: %s\nSHA256:\n' "$(date -Ru)"
-                find main -type f | sort | while read -r file; do
-                    echo " $(sha256sum "$file" | cut -d' ' -f1) $(stat -c%s "$file") $file"
-                done
-            } >Release
-            gpg --homedir "$keys" --batch --yes --clearsign -o InRelease Release
-        )
+        {
+            printf 'Origin: Fleet\nLabel: Fleet-%s\nSuite: fleet-%s\nCodename: fleet-%s\n' "$suite" "$suite" "$suite"
+            printf 'Architectures: amd64 all\nComponents: main\n'
+        } | sign_suite "$keys" "$folder"
     done
-    # The key is not needed any more, and an agent of gpg would outlive this shell.
-    gpgconf --homedir "$keys" --kill gpg-agent
+    end_signing "$keys"
 }
 
 build_packages() {
