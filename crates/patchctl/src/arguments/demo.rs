@@ -20,7 +20,7 @@ pub struct DemoArguments {
     #[arg(long)]
     pub keep: bool,
 
-    /// Kind of hosts: models in the sim-engine, 27 small real systems on this machine, or four hosts as a site has them. Real
+    /// Kind of hosts: models in the sim-engine, 27 small real systems on this machine, or five hosts as a site has them. Real
     /// systems need root, and minutes for their images the first time.
     #[arg(long, value_enum, default_value_t)]
     pub hosts: DemoHosts,
@@ -32,7 +32,7 @@ pub enum DemoHosts {
     Model,
     /// 24 production and 3 staging hosts with apt or dnf, reached over SSH.
     Real,
-    /// Three hosts with Debian's own packages and one with dnf, which the sim-engine does not know: a kernel and a library are
+    /// Three hosts with Debian's own packages and two with dnf, which the sim-engine does not know: a kernel and a library are
     /// patched and rolled back, command by command.
     Brownfield,
 }

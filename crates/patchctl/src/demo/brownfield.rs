@@ -1,4 +1,4 @@
-//! Four hosts as a site has them: with packages that are not the platform's, states that are not tidy, and no hypervisor that
+//! Five hosts as a site has them: with packages that are not the platform's, states that are not tidy, and no hypervisor that
 //! the platform knows. Every command is one that an operator types, and is printed with its output.
 
 mod shell;
@@ -34,6 +34,8 @@ const MAKE_PLUGIN: &str = r"set -e
     dpkg-deb --root-owner-group -b /tmp/module /tmp/module.deb >/dev/null
     dpkg -i /tmp/module.deb >/dev/null
     rm -r /tmp/module /tmp/module.deb";
+/// The vendor made it a part of a library: the library's newer version replaces it.
+const REPLACED: &str = "openssl-engine";
 /// dnf leaves the package alone.
 const EXCLUDE: &str =
     r"sed -i '/^\[main\]/a excludepkgs=openssl' /etc/dnf/dnf.conf; grep excludepkgs /etc/dnf/dnf.conf";
@@ -52,7 +54,7 @@ struct SiteHost {
 pub(super) async fn play(cast: &Cast, data_dir: &Path, port_base: u16) -> Result<(), Failure> {
     let mut screen = Screen::new();
     let shell = Shell::new(data_dir, port_base, cast)?;
-    screen.chapter("Four hosts that the platform has never seen");
+    screen.chapter("Five hosts that the platform has never seen");
     let hosts = create(cast, &screen).await?;
     prepare(&hosts, &shell).await?;
     shell.write("hosts.json", &cis(&hosts))?;
@@ -104,6 +106,7 @@ async fn create(cast: &Cast, screen: &Screen) -> Result<Vec<SiteHost>, Failure> 
         ("deb-2", "debian12", HostImage::Brownfield),
         ("deb-3", "debian12", HostImage::Brownfield),
         ("rpm-1", "rocky9", HostImage::Laboratory),
+        ("rpm-2", "rocky9", HostImage::Laboratory),
     ];
     let mut hosts = Vec::new();
     for (name, os, image) in wanted {
@@ -123,12 +126,12 @@ async fn create(cast: &Cast, screen: &Screen) -> Result<Vec<SiteHost>, Failure> 
         hosts.push(SiteHost { id: ci(name)?, os, ssh });
     }
     screen.say(
-        "three hosts with Debian's own packages of its last point release, and one with dnf, answer over SSH",
+        "three hosts with Debian's own packages of its last point release, and two with dnf, answer over SSH",
     );
     Ok(hosts)
 }
 
-/// States that a site has: a package on hold, and one of its own that an update removes.
+/// States that a site has: a package on hold, one of its own that an update removes, and one that its vendor replaces.
 async fn prepare(hosts: &[SiteHost], shell: &Shell) -> Result<(), Failure> {
     shell.host(&hosts[0], &format!("apt-mark hold {HELD}")).await?;
     shell.host(&hosts[3], EXCLUDE).await?;
@@ -136,6 +139,9 @@ async fn prepare(hosts: &[SiteHost], shell: &Shell) -> Result<(), Failure> {
     shell
         .host(&hosts[2], &format!("dpkg-query -W -f '${{Package}} depends on ${{Depends}}\\n' {PLUGIN}"))
         .await?;
+    let install =
+        format!("dnf -q -y install --setopt=obsoletes=false {REPLACED} >/dev/null && rpm -q {REPLACED}");
+    shell.host(&hosts[4], &install).await?;
     Ok(())
 }
 
@@ -255,7 +261,7 @@ async fn versions(hosts: &[SiteHost], shell: &Shell) -> Result<Vec<String>, Fail
                 "dpkg-query -W libssl3 'linux-image-*' nginx {HELD} {PLUGIN} 2>/dev/null | grep -v '\\s$'; true"
             )
         } else {
-            "rpm -q openssl openssl-libs kernel".to_owned()
+            format!("rpm -q openssl openssl-libs kernel {REPLACED} | grep -v 'not installed'; true")
         };
         versions.push(shell.host(host, &command).await?);
     }
@@ -276,6 +282,8 @@ async fn check_patched(cast: &Cast, run: RunId, before: &[String], after: &[Stri
         (line(&after[2], PLUGIN).is_none(), "the approved removal was not done"),
         (line(&before[3], "openssl-3") == line(&after[3], "openssl-3"), "the excluded package was changed"),
         (line(&before[3], "openssl-libs") != line(&after[3], "openssl-libs"), "the library was not changed"),
+        (line(&before[4], REPLACED).is_some(), "the package that is replaced was not there"),
+        (line(&after[4], REPLACED).is_none(), "the package that is replaced was not removed"),
         (report.reboots > 0, "no host was rebooted for its kernel"),
     ];
     check(&expected)
@@ -283,11 +291,15 @@ async fn check_patched(cast: &Cast, run: RunId, before: &[String], after: &[Stri
 
 /// The hosts whose packages can be installed again have their former versions; a removal has no way back.
 fn check_returned(before: &[String], returned: &[String]) -> Result<(), Failure> {
-    let library = |text: &str| text.lines().find(|line| line.contains("ssl")).map(str::to_owned);
+    let find = |text: &str, part: &str| text.lines().find(|line| line.contains(part)).map(str::to_owned);
+    let library = |text: &str| find(text, "libssl");
+    let libs = |text: &str| find(text, "openssl-libs");
     let expected = [
         (library(&before[0]) == library(&returned[0]), "deb-1 was not rolled back"),
         (library(&before[1]) == library(&returned[1]), "deb-2 was not rolled back"),
         (library(&before[2]) != library(&returned[2]), "deb-3 was rolled back without its removed package"),
+        (libs(&before[3]) == libs(&returned[3]), "rpm-1 was not rolled back"),
+        (libs(&before[4]) != libs(&returned[4]), "rpm-2 was rolled back without its removed package"),
     ];
     check(&expected)
 }
