@@ -23,7 +23,9 @@ impl Work {
         let mut policy = row.policy.clone();
         policy.change.standard_template = None;
         let mut editors = row.editors.clone();
-        editors.push(row.requested_by.clone());
+        if !editors.contains(&row.requested_by) {
+            editors.push(row.requested_by.clone());
+        }
         Self { policy, editors, pre_approval: None }
     }
 
