@@ -5,12 +5,13 @@ use std::time::Duration;
 use api_types::access::Outcome;
 use api_types::patch::{
     AdvisoryDetail, AdvisoryHistory, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, ApprovePolicy,
-    AskFreezes, Calendar, CiCompliance, ComplianceDay, ComplianceSummary, CreateCalendar, CreateException,
-    Exception, Feed, FeedPreset, FreezeConflicts, HostCompliance, HostStatus, InstalledOn, Inventory,
-    InventoryReport, LogLine, PendingPackage, PlanComparison, PolicyPreview, PolicyVersion, PredictionLedger,
-    PreviewPolicy, PutFeed, ReleaseCoverage, Remediate, RunDetail, RunDiff, RunReport, RunSummary, RunTrace,
-    Scan, SearchResults, ServiceLevels, SimulatePlans, StartRun, StartScan, Steer, StoredPolicy,
-    TimelinessReport, TracePlan, UnfixedVulnerability, WaveStatus,
+    AskFreezes, Calendar, CiCompliance, ComplianceDay, ComplianceSummary, ConfirmInstallation,
+    CreateCalendar, CreateException, Exception, Feed, FeedPreset, FreezeConflicts, HostCompliance,
+    HostStatus, Installation, InstalledOn, Inventory, InventoryReport, LogLine, PendingPackage,
+    PlanComparison, PolicyPreview, PolicyVersion, PredictionLedger, PreviewPolicy, PutFeed, ReleaseCoverage,
+    Remediate, RunDetail, RunDiff, RunReport, RunSummary, RunTrace, Scan, SearchResults, ServiceLevels,
+    SimulatePlans, StartRun, StartScan, Steer, StoredPolicy, TimelinessReport, TracePlan,
+    UnfixedVulnerability, WaveStatus,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -41,6 +42,19 @@ impl PatchClient {
     pub async fn get_timeliness(&self, months: Option<u32>) -> Result<TimelinessReport, ClientError> {
         let query: Vec<_> = months.map(|months| ("months", months.to_string())).into_iter().collect();
         self.0.get("/patch/compliance/timeliness", &query).await
+    }
+
+    /// The identity of the installation, and whether its database was restored or copied.
+    pub async fn get_installation(&self) -> Result<Installation, ClientError> {
+        self.0.get("/patch/installation", &[]).await
+    }
+
+    /// Confirms that work may continue with this database.
+    pub async fn confirm_installation(
+        &self,
+        request: &ConfirmInstallation,
+    ) -> Result<Installation, ClientError> {
+        self.0.post("/patch/installation/confirm", request).await
     }
 
     pub async fn get_service_levels(&self) -> Result<ServiceLevels, ClientError> {

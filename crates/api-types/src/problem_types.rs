@@ -92,6 +92,8 @@ problem_types! {
         "Another service carries out this proposal. Confirm it there; `service` of the proposal names it.";
     ALREADY_LINKED = 409, "already-linked", "already linked",
         "The incident already belongs to another problem. Change its `problem_id` instead.";
+    NEEDS_OPERATOR = 409, "needs-operator", "needs an operator",
+        "The database was restored or copied, and nothing is worked on until an administrator confirms it. `GET /patch/installation` says why; check it, then `patchctl restore confirm`.";
     RUN_STATE = 409, "run-state", "state of the run",
         "The present state of the run does not allow this.";
     RUN_OPEN = 409, "run-open", "run is open",

@@ -13,6 +13,12 @@ pub fn find_bin_dir() -> Result<PathBuf, LaunchError> {
     find_for_cluster(None)
 }
 
+/// The folder with the programs of the version that the cluster in `folder` was created with, if it is installed.
+pub fn find_bin_dir_of(folder: &Path) -> Result<PathBuf, LaunchError> {
+    let version = fs::read_to_string(folder.join("data/PG_VERSION")).ok();
+    find_for_cluster(version.and_then(|version| version.trim().parse().ok()))
+}
+
 /// Like [`find_bin_dir`], but prefers the major version that an existing cluster was created with, so that a second,
 /// newer PostgreSQL on the machine does not make the data inaccessible.
 pub(crate) fn find_for_cluster(cluster_version: Option<u32>) -> Result<PathBuf, LaunchError> {

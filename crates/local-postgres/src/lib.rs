@@ -19,9 +19,9 @@ mod postmaster;
 mod server;
 mod server_user;
 
-pub use binaries::find_bin_dir;
+pub use binaries::{find_bin_dir, find_bin_dir_of};
 pub use config::{Listen, LocalPostgresConfig};
 pub use ephemeral::EphemeralPostgres;
 pub use error::LaunchError;
-pub use server::LocalPostgres;
+pub use server::{LocalPostgres, socket_url};
 pub use server_user::check_reachable;

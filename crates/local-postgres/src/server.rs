@@ -33,6 +33,16 @@ pub struct LocalPostgres {
     server: Mutex<Option<Child>>,
 }
 
+/// Address of `database` in the cluster in `folder`, while any process of this user runs it.
+pub fn socket_url(folder: &Path, database: &str) -> String {
+    url_by_socket(&folder.join("socket"), SOCKET_PORT, database)
+}
+
+fn url_by_socket(socket: &Path, port: u16, database: &str) -> String {
+    let (database, socket) = (percent_encode(database), percent_encode(&socket.to_string_lossy()));
+    format!("postgres://{SUPERUSER}@localhost:{port}/{database}?host={socket}")
+}
+
 impl LocalPostgres {
     /// Creates the cluster at the first start, stops a server that a killed owner left behind, starts the server and
     /// returns when it accepts connections.
@@ -53,14 +63,10 @@ impl LocalPostgres {
 
     /// Address of `database` for any PostgreSQL client, as the superuser.
     pub fn url(&self, database: &str) -> String {
-        let database = percent_encode(database);
         match self.config.listen {
-            Listen::SocketOnly => {
-                let socket = percent_encode(&self.socket_dir().to_string_lossy());
-                let port = self.port;
-                format!("postgres://{SUPERUSER}@localhost:{port}/{database}?host={socket}")
-            }
+            Listen::SocketOnly => url_by_socket(&self.socket_dir(), self.port, database),
             Listen::Tcp { .. } => {
+                let database = percent_encode(database);
                 let (password, port) = (&self.password, self.port);
                 format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
             }

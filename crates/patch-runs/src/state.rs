@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use tokio::sync::broadcast;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{SERVICE, settings::Settings};
+use crate::{SERVICE, app::installation::Watch, settings::Settings};
 
 /// The run that has changed. `None` means that any run may have changed: a notification may have been missed, or a poll is due.
 pub(crate) type Change = Option<RunId>;
@@ -37,6 +37,8 @@ pub struct Parts {
     pub(crate) service_token: SecretString,
     /// Sends the id of a run that has changed to every task that waits for it.
     pub(crate) changes: broadcast::Sender<Change>,
+    /// Whether the database is the one that was worked with.
+    pub(crate) watch: Watch,
     /// The runs that this process owns.
     pub(crate) run_tasks: TaskTracker,
     pub shutdown: CancellationToken,
@@ -60,6 +62,7 @@ impl App {
             worker: Worker::start(context.pool.clone(), LeaseConfig::named(SERVICE)).await?,
             service_token: context.service_token.clone(),
             changes: broadcast::channel(1024).0,
+            watch: Watch::default(),
             run_tasks: TaskTracker::new(),
             shutdown: context.shutdown.clone(),
             tasks: context.tasks.clone(),

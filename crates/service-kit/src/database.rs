@@ -19,7 +19,7 @@ const SESSION: [(&str, &str); 3] =
 pub(crate) const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// Schema `platform`: tokens, audit log, idempotency keys.
-fn platform_migrator() -> Migrator {
+pub fn platform_migrator() -> Migrator {
     sqlx::migrate!("../../migrations/platform")
 }
 

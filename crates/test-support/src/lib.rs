@@ -4,12 +4,14 @@
 
 mod database;
 mod desk;
+mod dumps;
 mod fleet;
 mod http;
 mod service;
 
 pub use database::TestDatabase;
 pub use desk::{Desk, NEW, OLD};
+pub use dumps::{dump, restore};
 pub use fleet::TestFleet;
 pub use http::{Answer, Http};
 pub use service::TestService;

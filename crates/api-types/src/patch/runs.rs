@@ -7,7 +7,7 @@ use domain::{
     ids::{ChangeId, CiId, PolicyId, RunId},
     package::OmittedUpdate,
     plan::{PlanHash, WaveKind},
-    run::{HostState, RunState, Stage, WaitCause},
+    run::{HostState, PauseCause, RunState, Stage, WaitCause},
     selector::Selector,
     strategy::Strategy,
     workflow::WorkflowStep,
@@ -89,6 +89,9 @@ pub struct RunSummary {
     pub stage: Option<Stage>,
     /// Why it is paused, waits, was stopped or failed.
     pub reason: Option<String>,
+    /// The kind of reason for which it is paused. `needs_operator`: nothing is performed until an operator resumes or cancels it.
+    #[serde(default)]
+    pub pause_cause: Option<PauseCause>,
     /// What it waits for before it goes on, unless that is its approval.
     #[serde(default)]
     pub wait: Option<RunWait>,

@@ -118,6 +118,8 @@ const PATCH_MANAGER: &[Right] = &[
     right(Put, "/patch/feeds/{id}", ADMIN),
     right(Delete, "/patch/feeds/{id}", ADMIN),
     right(Post, "/patch/feeds/{id}/fetch", WORK),
+    right(Get, "/patch/installation", READ),
+    right(Post, "/patch/installation/confirm", ADMIN),
     right(Post, "/patch/inventory", PUSH),
     right(Get, "/patch/packages/{name}", READ),
     right(Post, "/patch/plans/simulate", READ),

@@ -234,6 +234,9 @@ impl World<'_> {
                 Answer::RolledBack(hosts.iter().map(|id| (id.clone(), Ok(()))).collect())
             }
             Action::Soak { .. } => Answer::Soaked,
+            Action::Rescan { hosts } => {
+                Answer::Rescanned(hosts.iter().map(|id| (id.clone(), Ok(()))).collect())
+            }
             Action::Recover { hosts } => {
                 Answer::Recovered(hosts.iter().map(|id| (id.clone(), Ok(()))).collect())
             }

@@ -116,6 +116,10 @@ pub enum Action {
     Verify {
         hosts: BTreeSet<CiId>,
     },
+    /// Scan hosts whose work is not done, because what is stored about them may be old.
+    Rescan {
+        hosts: BTreeSet<CiId>,
+    },
     /// Update the CIs' patch states in the CMDB, close the change, write the report.
     Report,
     /// Open an incident for failures, send notifications.
@@ -149,6 +153,7 @@ impl Action {
             Self::Soak { .. } => "soak",
             Self::Recover { .. } => "settle",
             Self::Verify { .. } => "verify",
+            Self::Rescan { .. } => "rescan",
             Self::Report => "report",
             Self::Alert => "alert",
         }
@@ -166,6 +171,7 @@ impl Action {
                 | Self::Admit { .. }
                 | Self::RunChecks { .. }
                 | Self::Test { .. }
+                | Self::Rescan { .. }
         )
     }
 }

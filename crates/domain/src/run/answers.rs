@@ -9,7 +9,7 @@ use super::{
     action::{Action, Hold, Pending, TestPhase},
     event::{Answer, Approval, HostResult, Refused, TestRun, Verification},
     machine::{HostRun, Phase, Run, Stop, seconds},
-    state::{HostState, Stage},
+    state::{HostState, PauseCause, Stage},
 };
 use crate::{
     ids::CiId,
@@ -97,9 +97,10 @@ impl Run {
             }
             (Action::Test { phase: TestPhase::Before, hosts }, Answer::Tests(results)) => {
                 match hosts.iter().find(|host| !results.contains_key(host)) {
-                    Some(host) => {
-                        self.pause(format!("the tests before the wave returned no result for `{host}`"), now)
-                    }
+                    Some(host) => self.pause_inconclusive(
+                        format!("the tests before the wave returned no result for `{host}`"),
+                        now,
+                    ),
                     None => {
                         self.baseline = results;
                         self.phase = Phase::Patch;
@@ -110,7 +111,7 @@ impl Run {
                 self.tests_after(hosts, &results, now)
             }
             (Action::Test { .. }, Answer::CouldNot { reason }) => {
-                self.pause(format!("the gate is inconclusive: {reason}"), now);
+                self.pause_inconclusive(format!("the gate is inconclusive: {reason}"), now);
             }
             (Action::Patch { hosts }, Answer::Patched { mut unfinished }) => {
                 for host in hosts {
@@ -175,7 +176,7 @@ impl Run {
                 self.stop.get_or_insert(Stop::Halted { reason });
             }
             (Action::RunChecks { .. }, Answer::CouldNot { reason }) => {
-                self.pause(format!("the gate is inconclusive: {reason}"), now);
+                self.pause_inconclusive(format!("the gate is inconclusive: {reason}"), now);
             }
             (Action::Recover { hosts }, Answer::Recovered(results)) => self.recovered(hosts, &results),
             (Action::Recover { hosts }, Answer::CouldNot { reason }) => {
@@ -184,7 +185,11 @@ impl Run {
             }
             (Action::Verify { hosts }, Answer::Verified(results)) => self.verified(hosts, &results, now),
             (Action::Verify { .. }, Answer::CouldNot { reason }) => {
-                self.pause(format!("verification is inconclusive: {reason}"), now);
+                self.pause_inconclusive(format!("verification is inconclusive: {reason}"), now);
+            }
+            (Action::Rescan { hosts }, Answer::Rescanned(results)) => self.rescanned(hosts, &results, now),
+            (Action::Rescan { .. }, Answer::CouldNot { reason }) => {
+                self.wait_for_operator(format!("its hosts could not be scanned: {reason}"), now);
             }
             (Action::Report, Answer::Reported) => self.enter(Stage::Alerting, plan, now),
             (Action::Alert, Answer::Alerted) => self.finish(plan),
@@ -195,6 +200,10 @@ impl Run {
         }
         debug_assert!(stage <= self.stage().unwrap_or(Stage::Alerting), "stages only go on");
         Ok(())
+    }
+
+    fn pause_inconclusive(&mut self, reason: String, now: DateTime<Utc>) {
+        self.pause(PauseCause::Inconclusive, reason, now);
     }
 
     /// Adds the hosts of a plan.
@@ -257,7 +266,7 @@ impl Run {
         let mut regressions = Vec::new();
         for host in hosts {
             let Some(after) = results.get(host) else {
-                self.pause(
+                self.pause_inconclusive(
                     format!(
                         "the gate is inconclusive: the tests after the wave returned no result for `{host}`"
                     ),
@@ -355,11 +364,16 @@ impl Run {
     }
 
     fn recovered(&mut self, hosts: &BTreeSet<CiId>, results: &BTreeMap<CiId, Result<(), String>>) {
-        let timed_out = matches!(self.stop, Some(Stop::Halted { .. } | Stop::Failed { .. }));
+        let end = match &self.stop {
+            // After a wait for an operator, not to end the run: it starts again.
+            None => HostState::Pending,
+            Some(Stop::Halted { .. } | Stop::Failed { .. }) => HostState::TimedOut,
+            Some(_) => HostState::Cancelled,
+        };
         for id in hosts {
             let Some(host) = self.hosts.get_mut(id) else { continue };
-            let end = if timed_out { HostState::TimedOut } else { HostState::Cancelled };
             match results.get(id) {
+                Some(Ok(())) if end == HostState::Pending => host.end(end, None),
                 Some(Ok(())) => {
                     host.end(end, "interrupted; its services run and its maintenance has ended".to_owned())
                 }
@@ -370,6 +384,26 @@ impl Run {
                     host.end(HostState::Failed, "interrupted, and its recovery returned no answer".to_owned())
                 }
             }
+        }
+    }
+
+    fn rescanned(
+        &mut self,
+        hosts: &BTreeSet<CiId>,
+        results: &BTreeMap<CiId, Result<(), String>>,
+        now: DateTime<Utc>,
+    ) {
+        let unknown = hosts.iter().find_map(|id| match results.get(id) {
+            Some(Ok(())) => None,
+            Some(Err(reason)) => Some((id, reason.as_str())),
+            None => Some((id, "the scan returned no result for it")),
+        });
+        match unknown {
+            None => self.must_rescan = false,
+            Some((id, reason)) => self.wait_for_operator(
+                format!("`{id}` could not be scanned: {reason}; repair or skip it, then resume the run"),
+                now,
+            ),
         }
     }
 
@@ -384,11 +418,11 @@ impl Run {
                 Some(Verification::Healthy) => continue,
                 Some(Verification::Failed { reason }) => reason.clone(),
                 Some(Verification::Inconclusive { reason }) => {
-                    self.pause(format!("verification of `{id}` is inconclusive: {reason}"), now);
+                    self.pause_inconclusive(format!("verification of `{id}` is inconclusive: {reason}"), now);
                     return;
                 }
                 None => {
-                    self.pause(format!("verification of `{id}` returned no answer"), now);
+                    self.pause_inconclusive(format!("verification of `{id}` returned no answer"), now);
                     return;
                 }
             };

@@ -24,8 +24,16 @@ impl Run {
     pub(super) fn advance(&mut self, plan: Option<&Plan>, now: DateTime<Utc>) {
         while self.pending.is_none() && self.paused.is_none() {
             let Progress::At(stage) = self.progress else { return };
-            let before = (self.progress, self.wave, self.phase, self.verified, self.stop.clone());
+            let position = |run: &Self| {
+                (run.progress, run.wave, run.phase, run.verified, run.must_rescan, run.stop.clone())
+            };
+            let before = position(self);
             match (stage, plan) {
+                (Stage::Snapshotting | Stage::Executing, Some(plan))
+                    if self.must_rescan && self.stop.is_none() =>
+                {
+                    self.look_at_hosts(plan, now)
+                }
                 (Stage::Executing, Some(plan)) => self.advance_executing(plan, now),
                 (Stage::Verifying, Some(plan)) => self.advance_verifying(plan, now),
                 (Stage::Reporting, _) => self.ask(Action::Report, now),
@@ -38,11 +46,34 @@ impl Run {
                     self.ask(Action::Plan, now);
                 }
             }
-            let after = (self.progress, self.wave, self.phase, self.verified, self.stop.clone());
+            let after = position(self);
             if self.pending.is_none() && before == after {
                 debug_assert!(false, "no next action after {before:?}");
                 return;
             }
+        }
+    }
+
+    /// Brings interrupted hosts into a safe state, and scans all that wait to be patched.
+    fn look_at_hosts(&mut self, plan: &Plan, now: DateTime<Utc>) {
+        let all: Vec<CiId> = self.hosts.keys().cloned().collect();
+        let in_hand = self.in_state(&all, |host| host.state.is_working());
+        if plan.subject() == Subject::Customer {
+            // A customer is not scanned and not left half done: it is admitted and deployed to again.
+            for host in self.hosts.values_mut().filter(|host| host.state.is_working()) {
+                host.end(HostState::Pending, None);
+            }
+            self.must_rescan = false;
+            return;
+        }
+        if !in_hand.is_empty() {
+            return self.ask(Action::Recover { hosts: in_hand.into_iter().collect() }, now);
+        }
+        let waiting = self.in_state(&all, |host| host.state == HostState::Pending);
+        if waiting.is_empty() {
+            self.must_rescan = false;
+        } else {
+            self.ask(Action::Rescan { hosts: waiting.into_iter().collect() }, now);
         }
     }
 

@@ -50,6 +50,10 @@ pub enum Event {
     Pause {
         reason: String,
     },
+    /// What is stored may be older than what was done. Nothing is performed until an operator resumes or stops the run.
+    NeedsOperator {
+        reason: String,
+    },
     Resume,
     /// Retry the failed hosts of the waves so far.
     RetryFailed,
@@ -114,6 +118,8 @@ pub enum Answer {
     #[serde(rename = "Settled")]
     Recovered(BTreeMap<CiId, Result<(), String>>),
     Verified(BTreeMap<CiId, Verification>),
+    /// Which hosts were scanned, and why the others were not.
+    Rescanned(BTreeMap<CiId, Result<(), String>>),
     Reported,
     Alerted,
     /// It could not be performed within its whole time.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     action::{Action, Hold, Pending},
     event::{Event, Refused, TestRun},
-    state::{HostState, Outcome, RunState, Stage},
+    state::{HostState, Outcome, PauseCause, RunState, Stage},
 };
 use crate::{
     ids::{ChangeId, CiId},
@@ -58,6 +58,9 @@ pub struct Run {
     /// When each finished wave ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves_ended: Vec<DateTime<Utc>>,
+    /// Before anything else, its hosts are looked at: it waited for an operator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub must_rescan: bool,
     pub rules: Rules,
     /// Stored separately, one row per host.
     #[serde(skip)]
@@ -84,6 +87,9 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     pub reason: String,
+    /// Absent in runs that were paused before causes were stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<PauseCause>,
     pub since: DateTime<Utc>,
 }
 
@@ -252,6 +258,7 @@ impl Run {
             down_elsewhere: BTreeSet::new(),
             not_retried: BTreeSet::new(),
             waves_ended: Vec::new(),
+            must_rescan: false,
             rules,
             hosts: BTreeMap::new(),
         };
@@ -275,6 +282,11 @@ impl Run {
             }
             (Progress::At(stage), None) => stage.into(),
         }
+    }
+
+    /// Whether nothing is performed, not even the pending action, until an operator decides.
+    pub fn waits_for_operator(&self) -> bool {
+        self.paused.as_ref().is_some_and(|pause| pause.cause == Some(PauseCause::NeedsOperator))
     }
 
     /// What it waits for before it can go on.
@@ -310,6 +322,7 @@ impl Run {
             Event::Cancel { reason } => self.stop_by_hand(stage, Stop::Cancelled { reason })?,
             Event::RollBack { reason } => self.stop_by_hand(stage, Stop::RollBack { reason })?,
             Event::Pause { reason } => self.pause_by_hand(stage, reason, now)?,
+            Event::NeedsOperator { reason } => self.wait_for_operator(reason, now),
             Event::Resume => self.resume(stage, plan, now)?,
             Event::RetryFailed => self.retry_failed(stage, plan, now)?,
             Event::SkipHost { host, reason } => self.skip_host(stage, plan, &host, reason)?,

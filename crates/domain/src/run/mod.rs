@@ -20,4 +20,4 @@ pub use action::{Action, Hold, Pending, TestPhase, WaitCause};
 pub use decide::SNAPSHOTS_AT_ONCE;
 pub use event::{Answer, Approval, Event, HostResult, Refused, TestRun, Verification};
 pub use machine::{HostRun, Pause, Phase, Progress, Rules, Run, Stop};
-pub use state::{DownCause, HostState, Outcome, RunState, Stage};
+pub use state::{DownCause, HostState, Outcome, PauseCause, RunState, Stage};

@@ -6,7 +6,7 @@ use super::{
     action::Action,
     event::Refused,
     machine::{Pause, Phase, Run, Stop, seconds},
-    state::{HostState, RunState, Stage},
+    state::{HostState, PauseCause, RunState, Stage},
 };
 use crate::{
     ids::CiId,
@@ -22,6 +22,9 @@ impl Run {
             return Err(self.not_now("it is already stopping"));
         }
         self.stop = Some(stop);
+        if self.waits_for_operator() {
+            self.forget_what_was_known(stage);
+        }
         self.paused = None;
         self.pending.take_if(|pending| pending.action.is_interruptible());
         Ok(())
@@ -39,12 +42,21 @@ impl Run {
         if self.paused.is_some() {
             return Err(self.not_now("it is already paused"));
         }
-        self.pause(reason, now);
+        self.pause(PauseCause::Order, reason, now);
         Ok(())
     }
 
-    pub(super) fn pause(&mut self, reason: String, now: DateTime<Utc>) {
-        self.paused = Some(Pause { reason, since: now });
+    /// In every stage, and again while it waits: then it gets its whole time again.
+    pub(super) fn wait_for_operator(&mut self, reason: String, now: DateTime<Utc>) {
+        let since = self.paused.as_ref().filter(|_| self.waits_for_operator()).map(|pause| pause.since);
+        self.pause(PauseCause::NeedsOperator, reason, now);
+        if let (Some(pause), Some(since)) = (&mut self.paused, since) {
+            pause.since = since;
+        }
+    }
+
+    pub(super) fn pause(&mut self, cause: PauseCause, reason: String, now: DateTime<Utc>) {
+        self.paused = Some(Pause { reason, cause: Some(cause), since: now });
         self.deadline = Some(now + seconds(self.rules.paused_seconds));
     }
 
@@ -54,11 +66,36 @@ impl Run {
         plan: Option<&Plan>,
         now: DateTime<Utc>,
     ) -> Result<(), Refused> {
-        if self.paused.take().is_none() {
+        if self.paused.is_none() {
             return Err(self.not_now("only a paused run can be resumed"));
         }
+        if self.waits_for_operator() {
+            self.forget_what_was_known(stage);
+        }
+        self.paused = None;
         self.deadline = Some(self.deadline_of(stage, plan, now));
         Ok(())
+    }
+
+    /// After a wait for an operator, the pending action may be done already, and its conditions may be false: the change, the
+    /// window, the state of the hosts. All of it is requested again, and the hosts are looked at first.
+    fn forget_what_was_known(&mut self, stage: Stage) {
+        if stage >= Stage::Reporting {
+            // The work is done, and reports can be repeated.
+            return;
+        }
+        self.pending = None;
+        self.admitted.clear();
+        self.down_elsewhere.clear();
+        self.verified = false;
+        for host in self.hosts.values_mut().filter(|host| host.state == HostState::Snapshotting) {
+            host.state = HostState::Pending;
+        }
+        if stage >= Stage::Snapshotting {
+            self.must_rescan = true;
+        } else if self.rules.replan_after_seconds.is_some() {
+            self.rules.replan_after_seconds = Some(0);
+        }
     }
 
     pub(super) fn retry_failed(
@@ -144,7 +181,14 @@ impl Run {
         if self.deadline.is_some_and(|deadline| deadline > now) {
             return Err(self.not_now("its deadline has not passed"));
         }
+        if self.waits_for_operator() {
+            self.forget_what_was_known(stage);
+        }
         if let Some(pause) = self.paused.take() {
+            if stage >= Stage::Reporting {
+                self.deadline = Some(now + self.allowance(stage, plan));
+                return Ok(());
+            }
             self.stop.get_or_insert(Stop::Cancelled {
                 reason: format!("it was not resumed in time after: {}", pause.reason),
             });

@@ -64,6 +64,18 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// Why a run is paused.
+    PauseCause, "a cause of a pause" {
+        /// Somebody ordered it.
+        Order => "order",
+        /// A gate or the verification could not be decided.
+        Inconclusive => "inconclusive",
+        /// What is stored may be older than what was done: the database was restored or copied. Nothing at all is performed.
+        NeedsOperator => "needs_operator",
+    }
+}
+
 impl RunState {
     pub fn is_final(self) -> bool {
         use RunState::*;

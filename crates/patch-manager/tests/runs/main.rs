@@ -27,6 +27,7 @@ mod release_faults;
 mod release_weeks;
 mod releases;
 mod restarts;
+mod restores;
 mod schedule;
 mod silence;
 mod subjects;

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -144,10 +144,15 @@ impl Platform {
 
     /// One more patch-manager on the same database.
     pub async fn another_patch(&self, listener: TcpListener) -> TestService {
+        self.patch_in(&self.database_url, self.work_dir.path(), listener).await
+    }
+
+    /// A patch-manager on this database and work folder.
+    pub async fn patch_in(&self, database_url: &str, work_dir: &Path, listener: TcpListener) -> TestService {
         let settings = patch_manager::Settings {
             compliance: patch_compliance::Settings {
                 cmdb_url: url(self.addresses.cmdb),
-                work_dir: self.work_dir.path().to_owned(),
+                work_dir: work_dir.to_owned(),
                 allow_outbound_to: vec!["127.0.0.1".to_owned()],
                 update_programs: vec!["/usr/local/sbin/site-update".to_owned()],
                 ..patch_compliance::Settings::default()
@@ -165,8 +170,7 @@ impl Platform {
             },
             releases: patch_releases::Settings::default(),
         };
-        TestService::start_on::<PatchManager>(&self.database_url, settings, listener, self.clock.clone())
-            .await
+        TestService::start_on::<PatchManager>(database_url, settings, listener, self.clock.clone()).await
     }
 
     /// Runs whose Vault token is in a file.

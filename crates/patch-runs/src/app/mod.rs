@@ -7,6 +7,7 @@ pub(crate) mod following_runs;
 mod freeze_prices;
 pub(crate) mod host_graph;
 pub(crate) mod host_states;
+pub(crate) mod installation;
 pub(crate) mod itsm_records;
 pub mod keys;
 pub(crate) mod left_out;

@@ -24,7 +24,7 @@ use service_kit::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{left_out::left_out, plans, run_parts, system_patch, work::Work};
+use super::{installation, left_out::left_out, plans, run_parts, system_patch, work::Work};
 use super::{
     run_changes,
     transition::{self, Evidence, TransitionError},
@@ -232,6 +232,7 @@ fn new_run(
 }
 
 async fn insert(conn: &mut PgConnection, caller: &Caller, row: &RunRow) -> ApiResult<bool> {
+    installation::refuse_while_held(&mut *conn).await?;
     if !runs::insert_run(&mut *conn, row).await? {
         return Ok(false);
     }
@@ -300,6 +301,7 @@ pub(crate) async fn steer_run(
         Order::SkipHost(host) => Event::SkipHost { host, reason: format!("skipped: {reason}") },
     };
     let mut transaction = app.pool.begin().await?;
+    installation::refuse_while_held(&mut transaction).await?;
     runs::lock_run(&mut transaction, id).await?;
     let evidence = Evidence::logged(log);
     match transition::apply(app, &mut transaction, id, event, evidence, caller).await {
@@ -366,6 +368,7 @@ fn summarize(row: RunRow, hosts: HostCounts) -> RunSummary {
         state: row.state,
         stage: row.stage,
         reason: row.reason,
+        pause_cause: row.machine.paused.as_ref().and_then(|pause| pause.cause),
         wait: wait_of(&row.machine),
         requested_by: row.requested_by,
         change_id: row.machine.change_id,

@@ -12,6 +12,7 @@ use super::{RETRY_AFTER, StopSignal, SubjectWork, Task, perform};
 use crate::{
     App,
     app::{
+        installation::{self, Standing},
         owned_run::OwnedRun,
         run_changes,
         transition::{Evidence, LoadedRun, TransitionError},
@@ -78,13 +79,20 @@ async fn turn(
     if machine.state().is_final() {
         return Ok(Turn::Ended);
     }
+    if machine.waits_for_operator() && installation::standing(app).await? != Standing::Confirmed {
+        // Nobody works on it until an administrator confirms.
+        return Ok(Turn::Release);
+    }
     let now = app.clock.now();
     if machine.deadline.is_some_and(|deadline| deadline <= now) {
         owned.apply(app, Event::DeadlinePassed, Evidence::default()).await?;
         return Ok(Turn::Again);
     }
-    match machine.pending.clone() {
+    match machine.pending.clone().filter(|_| !machine.waits_for_operator()) {
         Some(pending) if pending.not_before <= now => {
+            if !pending.action.is_interruptible() && installation::look(app).await? != Standing::Confirmed {
+                return Ok(Turn::Release);
+            }
             perform_pending(app, customers, owned, &loaded, &pending, changes).await
         }
         pending => {
@@ -221,9 +229,10 @@ async fn read_machine(app: &App, owned: &OwnedRun) -> Result<Run, ApiError> {
 }
 
 fn action_state(machine: &Run, pending: &Pending) -> ActionState {
-    match (&machine.pending, &machine.stop) {
-        (Some(current), None) if current.step == pending.step => ActionState::Wanted,
-        (Some(current), Some(_)) if current.step == pending.step => ActionState::Stopping,
+    let must_stop = machine.stop.is_some() || machine.waits_for_operator();
+    match (&machine.pending, must_stop) {
+        (Some(current), false) if current.step == pending.step => ActionState::Wanted,
+        (Some(current), true) if current.step == pending.step => ActionState::Stopping,
         _ => ActionState::Superseded,
     }
 }

@@ -14,7 +14,10 @@ use sqlx::PgConnection;
 
 use crate::{
     App, SERVICE,
-    app::runs::{self, Order},
+    app::{
+        installation::{self, Standing},
+        runs::{self, Order},
+    },
     store::schedules,
 };
 use patch_compliance::app::policies;
@@ -27,13 +30,21 @@ const MAX_SLOTS_AHEAD: usize = 10;
 /// Starts due runs until the service stops.
 pub(super) async fn run(app: App) {
     loop {
-        if let Err(error) = start_due_runs(&app).await {
+        if let Err(error) = start_due_runs_if_confirmed(&app).await {
             tracing::warn!("cannot read the schedules now: {}", service_kit::error::chain(&error));
         }
         tokio::select! {
             () = app.shutdown.cancelled() => return,
             () = tokio::time::sleep(POLL_EVERY) => {}
         }
+    }
+}
+
+/// A schedule of a database that was restored or copied starts nothing.
+async fn start_due_runs_if_confirmed(app: &App) -> ApiResult<()> {
+    match installation::standing(app).await? {
+        Standing::Confirmed => start_due_runs(app).await,
+        Standing::Joining | Standing::Held => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod calendars;
 pub mod host_states;
 pub mod host_steps;
+pub mod installation;
 pub mod notices;
 pub mod owner_notices;
 pub mod predictions;

@@ -11,6 +11,7 @@ mod local;
 mod policy;
 mod predictions;
 mod release;
+mod restore;
 mod run;
 mod search;
 mod selection;
@@ -38,6 +39,7 @@ pub use local::{PackagingName, ScheduleCommand, VersionCommand};
 pub use policy::PolicyCommand;
 pub use predictions::PredictionsArguments;
 pub use release::{LineCommand, PlanArguments, ReleaseCommand, SimulateRelease};
+pub use restore::{BackupArguments, OtherDatabase, RestoreArguments, RestoreCommand};
 pub use run::{
     OrderArguments, PlanCommand, ReportFormat, RunCommand, RunOptions, StartArguments, TraceArguments,
 };
@@ -132,6 +134,10 @@ pub enum Command {
     Demo(DemoArguments),
     /// Check whether the services are ready.
     Health,
+    /// Back up the platform: its database, its keys and its work folder, also while it works.
+    Backup(BackupArguments),
+    /// Restore a backup, and continue after the database was restored or copied.
+    Restore(RestoreArguments),
     /// Search hosts, CVEs, packages, runs, changes and customers by a few characters.
     Search(SearchArguments),
     /// Compliance of the fleet, and what is missing.

@@ -3,6 +3,7 @@
 mod access;
 mod advisory;
 mod audit;
+mod backup;
 mod cmdb;
 mod compliance;
 mod feed;
@@ -16,6 +17,7 @@ mod policy;
 mod predictions;
 mod preflight;
 pub(crate) mod release;
+mod restore;
 mod run;
 mod run_diff;
 mod search;
@@ -47,6 +49,8 @@ pub async fn run(arguments: Arguments) -> CommandResult {
         Command::Version(command) => local::version(command),
         Command::Completions { shell } => completions(shell),
 
+        Command::Backup(arguments) => backup::run(&global, arguments, printer).await,
+        Command::Restore(arguments) => restore::run(&global, arguments, printer).await,
         Command::Search(arguments) => search::run(&connect()?, arguments, printer).await,
         Command::Compliance { command } => compliance::run(&connect()?, command, printer).await,
         Command::Inventory(command) => inventory::run(&connect()?, command, printer).await,

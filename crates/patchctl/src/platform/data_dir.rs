@@ -25,7 +25,7 @@ use local_postgres::LaunchError;
 use crate::failure::Failure;
 
 /// Increases when the layout of the folder changes; the database has its own migrations.
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 const MAGIC: &str = "patch-manager-data";
 
 pub struct DataDir {
@@ -80,6 +80,16 @@ pub fn default_data_dir() -> Option<PathBuf> {
     let given = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let data_home = given("XDG_DATA_HOME").or_else(|| given("HOME").map(|home| home.join(".local/share")))?;
     Some(data_home.join("patch-manager"))
+}
+
+/// Whether a platform was ever started in the folder.
+pub fn is_used(path: &Path) -> bool {
+    path.join("version").exists()
+}
+
+/// Whether a process has locked the folder.
+pub fn is_running(path: &Path) -> bool {
+    File::open(path.join("lock")).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn is_root() -> bool {

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod authority;
+mod backup;
 mod data_dir;
 mod database;
 mod logging;
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 
 pub use addresses::Addresses;
 pub use authority::Authority;
+pub use backup::{BackupConfig, Manifest, RestoreConfig, back_up, restore};
 pub use data_dir::default_data_dir;
 pub use logging::start_logging;
 pub use readiness::ask_readiness;

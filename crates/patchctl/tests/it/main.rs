@@ -2,6 +2,7 @@
 
 mod answers;
 mod audit_exports;
+mod backups;
 mod commands;
 mod duties;
 mod imports;

@@ -124,14 +124,19 @@ impl Up {
         port_base: &str,
         prepare: impl Fn(&mut Command) -> &mut Command,
     ) -> Self {
-        let (data_dir, port_base) = (folder.path().to_str().expect("UTF-8").to_owned(), port_base.to_owned());
-        let output = File::create(folder.path().with_extension("out")).expect("a file");
-        let errors = File::create(folder.path().with_extension("err")).expect("a file");
+        Self::start_in(folder.path(), port_base, prepare)
+    }
+
+    /// Starts in any folder.
+    pub fn start_in(folder: &Path, port_base: &str, prepare: impl Fn(&mut Command) -> &mut Command) -> Self {
+        let (data_dir, port_base) = (folder.to_str().expect("UTF-8").to_owned(), port_base.to_owned());
+        let output = File::create(folder.with_extension("out")).expect("a file");
+        let errors = File::create(folder.with_extension("err")).expect("a file");
         let mut command =
             patchctl(&["up", "--laboratory", "--data-dir", &data_dir, "--port-base", &port_base]);
         let child = prepare(&mut command).stdout(output).stderr(errors).spawn().expect("it starts");
         let mut up = Self { child, stdout: String::new(), data_dir, port_base };
-        up.wait_until_ready(folder.path());
+        up.wait_until_ready(folder);
         up
     }
 

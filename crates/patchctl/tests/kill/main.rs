@@ -2,6 +2,7 @@
 //!
 //! Skipped, with a message, where `ansible-playbook` is not installed; `cargo xtask bootstrap` installs it.
 
+mod backups;
 mod platform;
 
 use serde_json::{Value, json};

@@ -89,8 +89,32 @@ impl KillablePlatform {
         self.until_ready().await;
     }
 
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.path().join("data")
+    }
+
+    /// Starts it again on the same data.
+    pub async fn start_again(&mut self) {
+        self.child = spawn(self.data_dir(), self.port_base, &self.ansible);
+        self.until_ready().await;
+    }
+
+    /// Runs a command on the data of the platform; returns its exit status and its output.
+    pub async fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patchctl"));
+        command.args(arguments).arg("--data-dir").arg(self.data_dir()).env_remove("DATABASE_URL");
+        command.args(["--port-base", &self.port_base.to_string()]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code(), text.concat())
+    }
+
     /// Stops it with SIGTERM; it must end in time.
     pub async fn stop(mut self) {
+        self.stop_process().await;
+    }
+
+    pub async fn stop_process(&mut self) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGTERM).unwrap();
         for _ in 0..150 {
             if self.child.try_wait().unwrap().is_some() {

@@ -119,7 +119,9 @@ impl<'s, 'a> Driven<'s, 'a> {
             }
             Action::Report => Answer::Reported,
             Action::Alert => Answer::Alerted,
-            Action::RunChecks { .. } | Action::Recover { .. } => panic!("{action:?} has no reason"),
+            Action::RunChecks { .. } | Action::Recover { .. } | Action::Rescan { .. } => {
+                panic!("{action:?} has no reason")
+            }
         }
     }
 

@@ -18,6 +18,7 @@ enum Happening {
     Cancel,
     Skip(usize),
     Pause,
+    NeedsOperator,
     Resume,
     Retry,
     RollBack,
@@ -37,6 +38,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Cancel),
         2 => (0..7usize).prop_map(Happening::Skip),
         1 => Just(Happening::Pause),
+        1 => Just(Happening::NeedsOperator),
         2 => Just(Happening::Resume),
         1 => Just(Happening::Retry),
         1 => Just(Happening::RollBack),
@@ -82,6 +84,7 @@ fn event_of(run: &Run, happening: &Happening) -> Option<(Event, i64)> {
             (Event::SkipHost { host, reason: "operator".to_owned() }, 0)
         }
         Happening::Pause => (Event::Pause { reason: "operator".to_owned() }, 0),
+        Happening::NeedsOperator => (Event::NeedsOperator { reason: "restored".to_owned() }, 0),
         Happening::Resume => (Event::Resume, 0),
         Happening::Retry => (Event::RetryFailed, 0),
         Happening::RollBack => (Event::RollBack { reason: "operator".to_owned() }, 0),

@@ -1,4 +1,5 @@
 mod any_order;
+mod operator;
 mod plan_ahead;
 mod promises;
 mod skipping;
@@ -119,6 +120,7 @@ fn good_answer(action: &Action) -> Answer {
         Action::Verify { hosts } => {
             Answer::Verified(hosts.iter().map(|host| (host.clone(), Verification::Healthy)).collect())
         }
+        Action::Rescan { hosts } => Answer::Rescanned(each(hosts)),
         Action::Report => Answer::Reported,
         Action::Admit { hosts, .. } => {
             Answer::Admitted { hosts: hosts.clone(), left_out: BTreeMap::new(), down: BTreeSet::new() }
@@ -152,6 +154,7 @@ fn bad_answer(action: &Action) -> Answer {
             let failed = |h: &CiId| (h.clone(), Verification::Failed { reason: "port closed".to_owned() });
             Answer::Verified(hosts.iter().map(failed).collect())
         }
+        Action::Rescan { hosts } => Answer::Rescanned(each(hosts)),
         _ => Answer::CouldNot { reason },
     }
 }

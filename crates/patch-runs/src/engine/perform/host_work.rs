@@ -42,6 +42,7 @@ impl SubjectWork for HostWork {
                 Action::RollBack { hosts } => snapshot::roll_back(task, hosts).await,
                 Action::Recover { hosts } => hosts::recover(task, hosts).await,
                 Action::Verify { hosts } => verify::verify(task, hosts).await,
+                Action::Rescan { hosts } => verify::rescan(task, hosts).await,
                 other => {
                     let reason = format!("`{}` does not apply to hosts", other.name());
                     Ok((Answer::CouldNot { reason: reason.clone() }, Evidence::logged(reason)))

@@ -48,7 +48,8 @@ pub(super) async fn perform(task: Task<'_>) -> ApiResult<(Answer, Evidence)> {
         | Action::Patch { .. }
         | Action::RollBack { .. }
         | Action::Recover { .. }
-        | Action::Verify { .. } => subjects(&task).perform(&task).await,
+        | Action::Verify { .. }
+        | Action::Rescan { .. } => subjects(&task).perform(&task).await,
         Action::Soak { until } => {
             task.app.clock.sleep_until(*until).await;
             Ok((Answer::Soaked, Evidence::default()))

@@ -19,15 +19,7 @@ use patch_compliance::app::{compliance, updates};
 
 pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
     let (plan, app, row) = (task.plan()?, task.app, &task.loaded.row);
-    let targets: BTreeMap<CiId, Target> = plan
-        .targets
-        .iter()
-        .filter(|(id, _)| hosts.contains(*id))
-        .map(|(id, target)| (id.clone(), target.clone()))
-        .collect();
-    let run_dir = playbook::run_dir(app, row.id, task.pending.step);
-    let timeout = playbook_timeout(app, plan, targets.len());
-    let scanned = scans::scan_hosts(app, Some(row), &targets, &run_dir, timeout).await?;
+    let (targets, scanned) = scan(task, hosts).await?;
     let mut conn = app.pool.acquire().await?;
     let installed =
         updates::installed_versions(&mut conn, &hosts.iter().cloned().collect::<Vec<_>>()).await?;
@@ -57,6 +49,53 @@ pub(super) async fn verify(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult
     );
     let evidence = Evidence { compliance_after: Some(after), log: vec![(None, text)], ..Evidence::default() };
     Ok((Answer::Verified(results), evidence))
+}
+
+/// Scans hosts whose work is not done, after a time of which nothing is known. What is installed already is not installed again:
+/// the workflow finds it.
+pub(super) async fn rescan(task: &Task<'_>, hosts: &BTreeSet<CiId>) -> ApiResult<(Answer, Evidence)> {
+    let (targets, scanned) = scan(task, hosts).await?;
+    let mut conn = task.app.pool.acquire().await?;
+    let installed =
+        updates::installed_versions(&mut conn, &hosts.iter().cloned().collect::<Vec<_>>()).await?;
+    drop(conn);
+    let mut log = Vec::new();
+    let mut results = BTreeMap::new();
+    for host in hosts {
+        let result = match (scanned.get(host), targets.get(host)) {
+            (Some(Ok(())), Some(target)) => {
+                if compare_versions(target, installed.get(host)) == Verification::Healthy {
+                    let text = "it has the versions of the plan already: it was updated in the meantime";
+                    log.push((Some(host.clone()), text.to_owned()));
+                }
+                Ok(())
+            }
+            (Some(Err(unscanned)), _) => Err(unscanned.reason.clone()),
+            _ => Err("the scan returned no result for it".to_owned()),
+        };
+        results.insert(host.clone(), result);
+    }
+    let scanned = results.values().filter(|result| result.is_ok()).count();
+    log.push((None, format!("scanned {scanned} of {} hosts that wait to be patched again", hosts.len())));
+    Ok((Answer::Rescanned(results), Evidence { log, ..Evidence::default() }))
+}
+
+/// Scans these hosts of the plan.
+async fn scan(
+    task: &Task<'_>,
+    hosts: &BTreeSet<CiId>,
+) -> ApiResult<(BTreeMap<CiId, Target>, scans::ScanResults)> {
+    let (plan, app, row) = (task.plan()?, task.app, &task.loaded.row);
+    let targets: BTreeMap<CiId, Target> = plan
+        .targets
+        .iter()
+        .filter(|(id, _)| hosts.contains(*id))
+        .map(|(id, target)| (id.clone(), target.clone()))
+        .collect();
+    let run_dir = playbook::run_dir(app, row.id, task.pending.step);
+    let timeout = playbook_timeout(app, plan, targets.len());
+    let scanned = scans::scan_hosts(app, Some(row), &targets, &run_dir, timeout).await?;
+    Ok((targets, scanned))
 }
 
 /// Compares the plan's versions with those of the scan. A newer version is not a failure: it was installed in the meantime.
