@@ -1,4 +1,4 @@
-//! Policies as baselines: one rule decides compliance, plans and previews.
+//! Policies as baselines: one rule decides compliance and previews. Plans: `app/updates/tests/baselines.rs` of `patch-compliance`.
 
 use serde_json::{Value, json};
 
@@ -77,25 +77,12 @@ async fn required(platform: &Platform, ci: &str) -> Vec<String> {
     all.filter(|(_, notes)| !is_left_out(notes)).map(|(package, _)| package).collect()
 }
 
-/// What a run would do to `web-1`, from its plan.
-async fn planned(platform: &Platform) -> Value {
-    let run = json!({ "policy_id": "base", "dry_run": true });
-    let run = platform.operator.post("/patch/runs", &run).await.expect(202);
-    let path = format!("/patch/runs/{}", run["id"].as_str().unwrap());
-    eventually("the dry run has ended", async || {
-        !platform.operator.get(&path).await.expect(200)["ended_at"].is_null()
-    })
-    .await;
-    let plan = platform.operator.get(&format!("{path}/plan")).await.expect(200);
-    plan["targets"]["web-1"].clone()
-}
-
 async fn change(platform: &Platform, changes: &Value) {
     platform.operator.patch("/patch/policies/base", changes).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn compliance_and_plans_agree_on_every_rule() {
+async fn compliance_follows_every_rule() {
     let platform = measured().await;
     let cases: [(Value, Option<&str>, &[&str]); 9] = [
         (json!({}), None, &ALL),
@@ -126,17 +113,6 @@ async fn compliance_and_plans_agree_on_every_rule() {
             (&json!(expected.len()), &json!(5 - expected.len())),
             "{what}: {result}"
         );
-        let target = planned(&platform).await;
-        let updates: Vec<&str> = target["updates"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|update| update["package"].as_str().unwrap())
-            .collect();
-        assert_eq!(updates, expected, "{what}");
-        let omitted = target["omitted"].as_array().cloned().unwrap_or_default();
-        assert_eq!(omitted.len(), 5 - expected.len(), "{what}: {omitted:?}");
-        assert!(omitted.iter().all(|one| one["cause"] == "not_in_baseline" && one["reason"].is_string()));
         platform.expect_exact_rollups().await;
     }
 }
@@ -161,9 +137,6 @@ async fn what_is_left_out_names_the_rule_and_its_reason() {
     let other = platform.compliance_of("web-2").await;
     assert_eq!(other["compliance_status"], "compliant");
     assert_eq!(other["reason"], "every applicable fix is installed, 1 more not in the baseline");
-    let target = planned(&platform).await;
-    let delta = target["omitted"].as_array().unwrap().iter().find(|one| one["package"] == "delta").unwrap();
-    assert_eq!(delta["reason"], "denied by glob `del*`: breaks the storage driver");
     let versions = platform.operator.get("/patch/policies/base/versions").await.expect(200);
     let field = versions["items"][0]["changes"][0]["field"].as_str().unwrap().to_owned();
     assert!(field.starts_with("/baseline"), "{field}");

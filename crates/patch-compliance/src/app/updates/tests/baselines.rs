@@ -1,6 +1,6 @@
 //! Packages that policies deny are not planned, however their fixes are asked for.
 
-use domain::{compliance::Severity, policy::Policy};
+use domain::policy::Policy;
 
 use super::*;
 
@@ -81,5 +81,4 @@ async fn denied_metapackage_brings_no_kernel() {
             ("linux-image-amd64".to_owned(), OmitCause::NotInBaseline)
         ]
     );
-    assert_eq!(severities(&mut conn, &[id("d-1")]).await.unwrap()[&id("d-1")], score(Severity::Unknown));
 }
