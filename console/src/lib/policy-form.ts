@@ -1,9 +1,9 @@
 // The fields of a policy that the form has, as text, and back.
 import type { Policy } from './types';
 
-export type Fields = { id: string; name: string; tags: string; schedule: string; timeZone: string; strategy: string; maxParallel: string; maxUnavailable: string; pilots: string; soak: string; reboot: string; isEnabled: boolean };
+export type Fields = { id: string; name: string; tags: string; schedule: string; timeZone: string; strategy: string; maxParallel: string; maxUnavailable: string; pilots: string; soak: string; reboot: string; level: string; kinds: string; minimumSeverity: string; approveAfter: string; isExploitedAtOnce: boolean; allow: string; deny: string; isEnabled: boolean };
 
-export const NEW: Fields = { id: '', name: '', tags: 'env=', schedule: '', timeZone: 'UTC', strategy: 'rolling', maxParallel: '1', maxUnavailable: '', pilots: '0', soak: '0', reboot: '', isEnabled: true };
+export const NEW: Fields = { id: '', name: '', tags: 'env=', schedule: '', timeZone: 'UTC', strategy: 'rolling', maxParallel: '1', maxUnavailable: '', pilots: '0', soak: '0', reboot: '', level: '', kinds: 'security, bugfix, enhancement', minimumSeverity: '', approveAfter: '0', isExploitedAtOnce: true, allow: '', deny: '', isEnabled: true };
 
 export function fieldsOf(policy: Policy): Fields {
   return {
@@ -18,6 +18,13 @@ export function fieldsOf(policy: Policy): Fields {
     pilots: String(policy.pilot_host_count ?? 0),
     soak: String(policy.soak_seconds ?? 0),
     reboot: policy.reboot ?? '',
+    level: policy.patch_level ?? '',
+    kinds: policy.baseline?.classifications?.join(', ') ?? NEW.kinds,
+    minimumSeverity: policy.baseline?.minimum_severity ?? '',
+    approveAfter: String(policy.baseline?.approve_after_days ?? 0),
+    isExploitedAtOnce: policy.baseline?.known_exploited_at_once !== false,
+    allow: textOf(policy.baseline?.allow),
+    deny: textOf(policy.baseline?.deny),
     isEnabled: policy.enabled !== false,
   };
 }
@@ -29,6 +36,22 @@ export function tagsOf(text: string): Record<string, string> {
     const at = pair.indexOf('=');
     return at < 0 ? [pair, ''] : [pair.slice(0, at).trim(), pair.slice(at + 1).trim()];
   }));
+}
+
+type PackageRule = { glob: string; reason: string };
+
+/** Packages that are allowed or denied, one `kernel*: reason` on each line. */
+function textOf(rules: PackageRule[] | undefined): string {
+  return (rules ?? []).map((rule) => `${rule.glob}: ${rule.reason}`).join('\n');
+}
+
+/** The same back. A line without a reason is sent as it is, and the service says that the reason is missing. */
+export function rulesOf(text: string): PackageRule[] {
+  const lines = text.split('\n').map((line) => line.trim()).filter(Boolean);
+  return lines.map((line) => {
+    const at = line.indexOf(':');
+    return at < 0 ? { glob: line, reason: '' } : { glob: line.slice(0, at).trim(), reason: line.slice(at + 1).trim() };
+  });
 }
 
 /** `5` as a number, `20%` as text; nothing as undefined. */
@@ -51,6 +74,15 @@ export function bodyOf(fields: Fields): Record<string, unknown> {
     ...(fields.maxUnavailable.trim() && { max_unavailable: countOf(fields.maxUnavailable) }),
     pilot_host_count: countOf(fields.pilots) ?? 0,
     soak_seconds: countOf(fields.soak) ?? 0,
+    patch_level: fields.level.trim() || null,
+    baseline: {
+      classifications: fields.kinds.split(',').map((kind) => kind.trim()).filter(Boolean),
+      ...(fields.minimumSeverity && { minimum_severity: fields.minimumSeverity }),
+      approve_after_days: countOf(fields.approveAfter) ?? 0,
+      known_exploited_at_once: fields.isExploitedAtOnce,
+      allow: rulesOf(fields.allow),
+      deny: rulesOf(fields.deny),
+    },
     enabled: fields.isEnabled,
   };
 }

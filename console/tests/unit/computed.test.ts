@@ -4,7 +4,7 @@ import { groupsOfCounts, groupsOfHosts } from '../../src/lib/fleet-map';
 import { foldedAxis, merged } from '../../src/lib/lanes';
 import { ordersOf } from '../../src/lib/orders';
 import { budgetsOf, commandsOf, forecastSentence, groupsOf, percent } from '../../src/lib/plan';
-import { bodyOf, changesOf, countOf, NEW, tagsOf } from '../../src/lib/policy-form';
+import { bodyOf, changesOf, countOf, NEW, rulesOf, tagsOf } from '../../src/lib/policy-form';
 import { applyEvent } from '../../src/lib/run-events';
 import { toneOf } from '../../src/lib/states';
 import { duration, relative } from '../../src/lib/time';
@@ -188,6 +188,16 @@ describe('form of a policy', () => {
     expect(changesOf(before, before)).toEqual({});
     expect(changesOf(before, { ...before, name: 'Two', schedule: '', maxUnavailable: '' })).toEqual({ name: 'Two', schedule: null, max_unavailable: null });
     expect(bodyOf({ ...NEW, name: 'x' })).not.toHaveProperty('max_unavailable');
+  });
+  test('package lists have a glob and a reason on each line', () => {
+    expect(rulesOf(' kernel*: waits for a driver: March \n\nzlib')).toEqual([
+      { glob: 'kernel*', reason: 'waits for a driver: March' },
+      { glob: 'zlib', reason: '' },
+    ]);
+    const before = { ...NEW, deny: 'zlib: ours', approveAfter: '7' };
+    const changed = changesOf(before, { ...before, deny: '' });
+    expect(Object.keys(changed)).toEqual(['baseline']);
+    expect(changed.baseline).toMatchObject({ approve_after_days: 7, deny: [] });
   });
 });
 

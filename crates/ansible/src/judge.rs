@@ -15,6 +15,7 @@ use advisories::{
     reboot::{AfterBoot, RebootFacts, RebootVerdict, judge},
 };
 use domain::{
+    baseline::PackageGlob,
     restart::{RestartServices, Restarts, StaleServices},
     transaction,
 };
@@ -37,7 +38,13 @@ enum Question {
     /// Which stale services the policy lets the host restart.
     Restarts { stale: StaleServices, rule: RestartServices, listed: BTreeSet<String> },
     /// What to ask the package manager of a host next, or which of its updates are planned.
-    Transaction { groups: Vec<BTreeSet<String>>, allow_removals: bool, answers: Vec<transaction::Answer> },
+    Transaction {
+        groups: Vec<BTreeSet<String>>,
+        allow_removals: bool,
+        #[serde(default)]
+        denied: Vec<PackageGlob>,
+        answers: Vec<transaction::Answer>,
+    },
 }
 
 #[derive(Serialize)]
@@ -103,8 +110,8 @@ fn answer_to(question: &[u8]) -> Answer {
             Answer::Reboot { after_boot: verdict.after_boot(), text: verdict.to_string(), verdict }
         }
         Ok(Question::Restarts { stale, rule, listed }) => Answer::Restarts(stale.restarts(rule, &listed)),
-        Ok(Question::Transaction { groups, allow_removals, answers }) => {
-            Answer::Transaction(transaction::next(&groups, allow_removals, &answers))
+        Ok(Question::Transaction { groups, allow_removals, denied, answers }) => {
+            Answer::Transaction(transaction::next(&groups, allow_removals, &denied, &answers))
         }
         Err(error) => Answer::Refused { error: error.to_string() },
     }

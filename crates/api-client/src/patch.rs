@@ -19,7 +19,7 @@ use domain::{
     policy::Policy,
 };
 use reqwest::Response;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
@@ -209,7 +209,17 @@ impl PatchClient {
 
     /// The preview, and the dry run that checks the hosts.
     pub async fn preflight_policy(&self, id: &PolicyId) -> Result<PolicyPreview, ClientError> {
-        let request = PreviewPolicy { preflight: true };
+        let request = PreviewPolicy { preflight: true, ..PreviewPolicy::default() };
+        self.0.post(&format!("/patch/policies/{id}/preview"), &request).await
+    }
+
+    /// The preview, with what changes of the policy would do to the baselines of its hosts. Nothing is changed.
+    pub async fn preview_policy_changes(
+        &self,
+        id: &PolicyId,
+        changes: Map<String, Value>,
+    ) -> Result<PolicyPreview, ClientError> {
+        let request = PreviewPolicy { changes: Some(changes), ..PreviewPolicy::default() };
         self.0.post(&format!("/patch/policies/{id}/preview"), &request).await
     }
 

@@ -68,6 +68,15 @@ named_enum! {
 }
 
 named_enum! {
+    /// The kind of a notice.
+    Classification, "a kind of notices" {
+        Security => "security",
+        Bugfix => "bugfix",
+        Enhancement => "enhancement",
+    }
+}
+
+named_enum! {
     /// The rule by which a fix was found to be missing.
     MatchRule, "a rule of matching" {
         /// The installed version is lower than the fixed one.

@@ -3,6 +3,7 @@
 //! Pure: nothing here touches the network, a database, the wall clock or a global source of randomness. Time and
 //! randomness come in as arguments, so every decision can be played again.
 
+pub mod baseline;
 pub mod bootstrap;
 pub mod change;
 pub mod compliance;

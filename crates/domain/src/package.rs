@@ -131,7 +131,7 @@ pub struct OmittedUpdate {
     /// The packages that would be removed with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removes: Vec<String>,
-    /// The first words of the package manager that refuses it.
+    /// The first words of the package manager that refuses it, or the rule of the baseline that leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -161,9 +161,11 @@ impl OmittedUpdate {
         text
     }
 
-    /// Whether a fix that was selected stays missing. An excepted one was not selected, and neither was one that came later.
+    /// Whether a fix that was selected stays missing. An excepted one was not selected, and neither was one that came later or does
+    /// not belong to the baseline.
     pub fn stays_missing(&self) -> bool {
-        !matches!(self.cause, OmitCause::Excepted | OmitCause::NewerThanTested) && self.brought_by.is_none()
+        let not_selected = [OmitCause::Excepted, OmitCause::NewerThanTested, OmitCause::NotInBaseline];
+        !not_selected.contains(&self.cause) && self.brought_by.is_none()
     }
 }
 
@@ -192,6 +194,10 @@ pub enum OmitCause {
     NotTested,
     /// The policy pins production, and its repositories offer a newer version than the pinned one.
     NewerThanTested,
+    /// It can only be installed together with other packages that the baseline denies.
+    NeedsDenied,
+    /// A rule of the baseline leaves out some of its fixes; `reason` says which.
+    NotInBaseline,
 }
 
 impl OmitCause {
@@ -206,6 +212,8 @@ impl OmitCause {
             Self::Refused => "refused by the package manager of the host",
             Self::NotResolved => "not decided: too many packages of the host cannot be installed",
             Self::NotTested => "not tested by a pilot",
+            Self::NeedsDenied => "can only be installed together with packages that the baseline denies",
+            Self::NotInBaseline => "not in the baseline",
             Self::NewerThanTested => {
                 "not tested by a pilot, because it is newer than the pinned version; it waits for a run of its own"
             }

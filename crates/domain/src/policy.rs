@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    baseline::{Baseline, BaselineRules},
     ids::PolicyId,
     pin::Pin,
     plan_diff::DriftTolerance,
@@ -52,10 +53,13 @@ pub struct Policy {
     pub time_zone: Tz,
     /// CIs that have all of these tags.
     pub target_ci_tags: Tags,
-    /// Month up to whose end advisories must be installed; absent: all that are known.
+    /// Month (`2026-02`) or date (`2026-02-15`) up to whose end, in UTC, advisories must be installed; absent: all that are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<String>, example = "2026-02"))]
     pub patch_level: Option<PatchLevel>,
+    /// Which fixes belong to the baseline; by default all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub baseline: Baseline,
     #[serde(default = "yes")]
     pub pre_patch_snapshot: bool,
     /// `true` reboots every host, `false` only those that need it; `reboot` gives finer control.
@@ -280,6 +284,11 @@ impl Policy {
     /// Whether its runs reboot hosts that only wait for a reboot: one that waits for its window is work of its own.
     pub fn reboots_later(&self) -> bool {
         self.reboot_window.is_some() && self.reboot_mode() != Reboot::Never
+    }
+
+    /// What decides which fixes belong to its baseline.
+    pub fn baseline_rules(&self) -> BaselineRules {
+        BaselineRules { baseline: self.baseline.clone(), level: self.patch_level }
     }
 
     pub fn targets(&self) -> Selector {

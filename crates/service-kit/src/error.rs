@@ -118,6 +118,15 @@ impl ApiError {
         Self { errors, ..Self::new(problem_types::INVALID_REQUEST, detail) }
     }
 
+    /// The same about a part of the request: the pointers of its wrong fields begin with that of the part.
+    pub fn below(self, part: &str) -> Self {
+        if self.errors.is_empty() {
+            return self;
+        }
+        let moved = |error: FieldError| FieldError { pointer: format!("{part}{}", error.pointer), ..error };
+        Self::invalid_fields(self.errors.into_iter().map(moved).collect())
+    }
+
     /// 404. `what` names what was requested: ``policy `x` ``.
     pub fn not_found(what: impl std::fmt::Display) -> Self {
         Self::new(problem_types::NOT_FOUND, format!("there is no {what}"))

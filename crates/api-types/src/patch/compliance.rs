@@ -15,7 +15,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::PendingRestart;
+use super::{BaselineNote, PendingRestart};
 
 /// Compliance of the whole fleet, by dimension. The counts change in the same transaction as the results.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -148,7 +148,11 @@ pub struct PolicyCompliance {
     pub reason: String,
     pub target_patch_level: Option<String>,
     pub current_patch_level: Option<String>,
+    /// Missing fixes that belong to the baseline of the policy, without those with an exception.
     pub pending: i64,
+    /// Missing fixes that its rules leave out; the `baseline` of each pending fix says why.
+    #[serde(default)]
+    pub left_out: i64,
     pub last_scanned: Option<DateTime<Utc>>,
 }
 
@@ -185,6 +189,10 @@ pub struct PendingPatch {
     pub state: PatchStateOfPackage,
     /// The rule that matched it.
     pub rule: String,
+    /// The policies of the host that leave it out of their baseline and why, and those that include it although something is
+    /// unknown. Empty: it simply belongs to the baseline of each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<BaselineNote>,
 }
 
 /// Days from publication until a fix must be installed. Exploitation can only shorten the time.

@@ -1,6 +1,7 @@
 //! The patch-manager: compliance, policies, runs, advisories, exceptions, calendars.
 
 mod advisories;
+mod baselines;
 mod command_line;
 mod compliance;
 mod feeds;
@@ -19,6 +20,7 @@ mod waivers;
 mod what_if;
 
 pub use advisories::*;
+pub use baselines::*;
 pub use command_line::{CommandLine, NotCommands, split_commands};
 pub use compliance::*;
 pub use feeds::*;

@@ -9,6 +9,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::BaselineChange;
 use crate::page::Versioned;
 
 /// A policy as it is stored.
@@ -126,6 +127,11 @@ pub struct PreviewPolicy {
     /// key, host key, sudo, Python, package locks, running transactions, disk, inodes and repositories. It changes no host. Its
     /// plan lists the hosts that fail a check in `not_ready`.
     pub preflight: bool,
+    /// Fields of the policy as a change of it would send them: the preview shows in `baseline_change` what they would add and
+    /// remove. Nothing is changed. Not together with `preflight`, which checks the policy as it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub changes: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// The current effect of a policy.
@@ -146,6 +152,9 @@ pub struct PolicyPreview {
     /// The dry run that checks the hosts, if the preview was asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preflight_run: Option<RunId>,
+    /// What the previewed changes would add to the baselines of hosts and remove from them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_change: Option<BaselineChange>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

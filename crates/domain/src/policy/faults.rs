@@ -153,6 +153,8 @@ impl Policy {
                 faults.push((format!("/staging/tests/{position}/service"), error.to_string()));
             }
         }
+        let of_baseline = self.baseline.faults().into_iter();
+        faults.extend(of_baseline.map(|(pointer, reason)| (format!("/baseline{pointer}"), reason)));
         let of_workflow = self.workflow.faults().into_iter();
         faults.extend(of_workflow.map(|(pointer, reason)| (format!("/workflow{pointer}"), reason)));
         faults

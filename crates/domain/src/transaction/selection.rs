@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Removal;
-use crate::package::{OmitCause, OmittedUpdate, PackageUpdate};
+use crate::{
+    baseline::PackageGlob,
+    package::{OmitCause, OmittedUpdate, PackageUpdate},
+};
 
 /// Questions about one host, after which the undecided packages are left out. Forty packages with six that do not work need
 /// about as many.
@@ -29,7 +32,12 @@ pub struct Answer {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Outcome {
     /// It can install them, and removes these packages for it.
-    Resolved { removals: Vec<Removal> },
+    Resolved {
+        removals: Vec<Removal>,
+        /// The other packages that get a version with them; only reported if some packages are denied.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        brings: Vec<String>,
+    },
     /// It cannot install them, with its own first words.
     Refused { reason: String },
     /// It can only install them together with these, which no pilot has tested: `demo-image 2.0-1`.
@@ -65,8 +73,14 @@ pub fn groups(updates: &[PackageUpdate]) -> Vec<BTreeSet<String>> {
     groups.into_values().collect()
 }
 
-/// The next question, or the selection. The same answers always lead to the same one.
-pub fn next(groups: &[BTreeSet<String>], allow_removals: bool, answers: &[Answer]) -> Next {
+/// The next question, or the selection. The same answers always lead to the same one. What brings a `denied` package along is left
+/// out.
+pub fn next(
+    groups: &[BTreeSet<String>],
+    allow_removals: bool,
+    denied: &[PackageGlob],
+    answers: &[Answer],
+) -> Next {
     if let Some(reason) = answers.iter().find_map(|answer| match &answer.outcome {
         Outcome::Unknown { reason } => Some(reason.clone()),
         Outcome::Resolved { .. } | Outcome::Refused { .. } | Outcome::Untested { .. } => None,
@@ -75,7 +89,7 @@ pub fn next(groups: &[BTreeSet<String>], allow_removals: bool, answers: &[Answer
         return Next::Done(Selection { packages, left_out: Vec::new(), unknown: Some(reason) });
     }
     let known = answers.iter().map(|answer| (&answer.packages, &answer.outcome)).collect();
-    let mut search = Search { known, allow_removals, found: Selection::default() };
+    let mut search = Search { known, allow_removals, denied, found: Selection::default() };
     match search.add(groups) {
         Ok(()) => {
             search.found.left_out.sort();
@@ -88,6 +102,7 @@ pub fn next(groups: &[BTreeSet<String>], allow_removals: bool, answers: &[Answer
 struct Search<'a> {
     known: BTreeMap<&'a BTreeSet<String>, &'a Outcome>,
     allow_removals: bool,
+    denied: &'a [PackageGlob],
     found: Selection,
 }
 
@@ -144,16 +159,28 @@ impl Search<'_> {
                 reason: Some(named(untested)),
                 ..OmittedUpdate::new("", OmitCause::NotTested)
             }),
-            Outcome::Resolved { removals } => {
+            Outcome::Resolved { removals, brings } => {
                 // What its vendor replaces is not lost.
                 let lost = removals.iter().filter(|removal| removal.replaced_by.is_none());
                 let removes: Vec<String> =
                     lost.map(|removal| removal.package.clone()).take(MOST_NAMED).collect();
                 let is_refused = !self.allow_removals && !removes.is_empty();
-                is_refused
-                    .then(|| OmittedUpdate { removes, ..OmittedUpdate::new("", OmitCause::WouldRemove) })
+                let would_remove = is_refused
+                    .then(|| OmittedUpdate { removes, ..OmittedUpdate::new("", OmitCause::WouldRemove) });
+                would_remove.or_else(|| self.brings_denied(brings))
             }
         }
+    }
+}
+
+impl Search<'_> {
+    fn brings_denied(&self, brings: &[String]) -> Option<OmittedUpdate> {
+        let is_denied = |package: &&String| self.denied.iter().any(|glob| glob.matches(package));
+        let denied: Vec<String> = brings.iter().filter(is_denied).cloned().collect();
+        (!denied.is_empty()).then(|| OmittedUpdate {
+            reason: Some(named(&denied)),
+            ..OmittedUpdate::new("", OmitCause::NeedsDenied)
+        })
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::baseline::PackageGlob;
 use crate::package::{OmitCause, OmittedUpdate, PackageUpdate};
 
 fn update(package: &str, advisory: &str) -> PackageUpdate {
@@ -25,9 +26,18 @@ fn select(
     allow_removals: bool,
     answer: impl Fn(&BTreeSet<String>) -> Outcome,
 ) -> (Selection, Vec<BTreeSet<String>>) {
+    select_without(groups, allow_removals, &[], answer)
+}
+
+fn select_without(
+    groups: &[BTreeSet<String>],
+    allow_removals: bool,
+    denied: &[PackageGlob],
+    answer: impl Fn(&BTreeSet<String>) -> Outcome,
+) -> (Selection, Vec<BTreeSet<String>>) {
     let mut answers: Vec<Answer> = Vec::new();
     loop {
-        match next(groups, allow_removals, &answers) {
+        match next(groups, allow_removals, denied, &answers) {
             Next::Done(selection) => {
                 return (selection, answers.into_iter().map(|answer| answer.packages).collect());
             }
@@ -44,7 +54,7 @@ fn select(
 }
 
 fn resolved(removals: &[&str]) -> Outcome {
-    Outcome::Resolved { removals: removals.iter().map(|name| removal(name)).collect() }
+    Outcome::Resolved { removals: removals.iter().map(|name| removal(name)).collect(), brings: Vec::new() }
 }
 
 fn singles(names: &[&str]) -> Vec<BTreeSet<String>> {
@@ -57,7 +67,11 @@ fn packages_that_work_together_need_one_question() {
     let (selection, asked) = select(&groups, false, |_| resolved(&[]));
     assert_eq!((selection.packages, selection.left_out), (set(&["a", "b", "c"]), Vec::new()));
     assert_eq!(asked, [set(&["a", "b", "c"])]);
-    assert_eq!(next(&[], false, &[]), Next::Done(Selection::default()), "nothing is asked about nothing");
+    assert_eq!(
+        next(&[], false, &[], &[]),
+        Next::Done(Selection::default()),
+        "nothing is asked about nothing"
+    );
 }
 
 #[test]
@@ -128,7 +142,8 @@ fn packages_of_one_source_are_asked_about_together_first() {
 #[test]
 fn what_its_vendor_replaces_is_not_lost() {
     let replaced = Removal { replaced_by: Some("new-name".to_owned()), ..removal("old-name") };
-    let manager = |_: &BTreeSet<String>| Outcome::Resolved { removals: vec![replaced.clone()] };
+    let manager =
+        |_: &BTreeSet<String>| Outcome::Resolved { removals: vec![replaced.clone()], brings: Vec::new() };
     let (selection, _) = select(&singles(&["a"]), false, manager);
     assert_eq!(selection.packages, set(&["a"]));
 }
@@ -207,4 +222,27 @@ fn update_that_brings_what_no_pilot_has_tested_is_left_out() {
     assert_eq!(selection.packages, set(&["a", "c"]));
     assert_eq!(selection.left_out[0].cause, OmitCause::NotTested);
     assert_eq!(selection.left_out[0].explanation(), "not tested by a pilot: libnew 1.0-1");
+}
+
+#[test]
+fn update_that_brings_a_denied_package_along_is_left_out() {
+    let denied: Vec<PackageGlob> = vec!["kernel*".parse().unwrap()];
+    let manager = |asked: &BTreeSet<String>| Outcome::Resolved {
+        removals: Vec::new(),
+        brings: if asked.contains("driver") {
+            vec!["kernel-core".to_owned(), "zlib".to_owned()]
+        } else {
+            Vec::new()
+        },
+    };
+    let groups = singles(&["bash", "driver", "sudo"]);
+    let (selection, _) = select_without(&groups, false, &denied, manager);
+    assert_eq!(selection.packages, set(&["bash", "sudo"]));
+    assert_eq!(
+        selection.left_out[0].explanation(),
+        "can only be installed together with packages that the baseline denies: kernel-core"
+    );
+    assert!(selection.left_out[0].stays_missing(), "the fix itself belongs to the baseline");
+    let (selection, _) = select(&groups, false, manager);
+    assert_eq!(selection.packages.len(), 3, "nothing is denied");
 }

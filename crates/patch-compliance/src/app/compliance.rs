@@ -7,19 +7,18 @@ use api_types::{
     cmdb::PatchState,
     patch::{
         CiCompliance, ComplianceCounts, ComplianceRow, ComplianceShare, ComplianceStatus, ComplianceSummary,
-        PackageKnowledge, PatchStateOfPackage, PendingPatch, PolicyCompliance, UnknownCause, UnnoticedUpdate,
-        UnreadPackage,
+        PackageKnowledge, PolicyCompliance, UnknownCause, UnnoticedUpdate, UnreadPackage,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::{CiId, PolicyId};
-use serde::{Serialize, Serializer};
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
 use super::{
     coverage,
     criteria_cache::{CachedFinding, CriteriaCache, Revision, support_ends},
+    pending_patch::{PatchJson, baseline_notes},
     policy_results::{DEFAULT_FEED_AGE_HOURS, DEFAULT_SCAN_AGE_HOURS},
 };
 use crate::{
@@ -28,6 +27,7 @@ use crate::{
         self,
         compliance::{CiRecord, ResultFilter, ResultRow},
         dictionary::Finding,
+        policy_criteria::PolicyCriteria,
     },
 };
 
@@ -116,33 +116,6 @@ pub(crate) fn not_managed(ci_id: &CiId) -> ApiError {
 /// A CI with its missing fixes, ready to serialise.
 pub(crate) type CiWithPatches = CiCompliance<PatchJson>;
 
-/// A [`PendingPatch`] to serialise. Findings of many hosts are serialised once.
-pub(crate) enum PatchJson {
-    Pending(Arc<CachedFinding>),
-    Excepted(Box<PendingPatch>),
-}
-
-impl PatchJson {
-    pub(crate) fn patch(&self) -> PendingPatch {
-        match self {
-            Self::Pending(finding) => pending_patch(finding, false),
-            Self::Excepted(patch) => PendingPatch::clone(patch),
-        }
-    }
-}
-
-impl Serialize for PatchJson {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Pending(finding) => finding
-                .json(|finding| pending_patch(finding, false))
-                .map_err(serde::ser::Error::custom)?
-                .serialize(serializer),
-            Self::Excepted(patch) => patch.serialize(serializer),
-        }
-    }
-}
-
 /// Needs one read of the database; what repeats from CI to CI is cached.
 pub(super) async fn ci_compliance(
     conn: &mut PgConnection,
@@ -186,13 +159,14 @@ pub(super) async fn ci_compliance(
         _ => Vec::new(),
     };
     let count = |number: Option<i32>| i64::from(number.unwrap_or_default());
-    let pending = findings.into_iter().map(|finding| {
-        if revision.is_excepted(ci_id.as_str(), &finding, now) {
-            PatchJson::Excepted(Box::new(pending_patch(&finding, true)))
-        } else {
-            PatchJson::Pending(finding)
-        }
+    let policies: Vec<&PolicyCriteria> =
+        records.iter().filter_map(|record| revision.policy(record.policy_no?)).collect();
+    let pending = findings.into_iter().map(|finding| -> ApiResult<PatchJson> {
+        let notes = baseline_notes(&policies, &finding, now)?;
+        let excepted = revision.is_excepted(ci_id.as_str(), &finding, now);
+        Ok(PatchJson::new(finding, excepted, notes))
     });
+    let pending_patches = pending.collect::<ApiResult<_>>()?;
     Ok(CiCompliance {
         ci_id: ci_id.clone(),
         compliance_status: status,
@@ -218,7 +192,7 @@ pub(super) async fn ci_compliance(
         pending_restart: record.stale_services.0.clone().into(),
         repositories,
         notice_unknown,
-        pending_patches: pending.collect(),
+        pending_patches,
         policies: rows
             .iter()
             .filter(|row| row.policy_id.is_some())
@@ -276,6 +250,7 @@ fn result_row(revision: &Revision, ci_id: &CiId, record: &CiRecord) -> Option<Re
         current_level: record.current_level.clone(),
         pending: record.pending?,
         excepted: record.excepted?,
+        left_out: record.left_out.unwrap_or_default(),
         cause: record.cause,
         cause_release: record.cause_release.clone(),
         unread: record.unread.unwrap_or_default(),
@@ -368,6 +343,7 @@ fn result(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -> ApiResult
         target_patch_level: row.target_level.clone(),
         current_patch_level: row.current_level.clone(),
         pending: i64::from(row.pending),
+        left_out: i64::from(row.left_out),
         last_scanned: row.last_scanned,
     })
 }
@@ -440,6 +416,9 @@ pub(crate) fn reason(revision: &Revision, row: &ResultRow, now: DateTime<Utc>) -
     if row.excepted > 0 {
         text.push_str(&format!(", {} more excepted", row.excepted));
     }
+    if row.left_out > 0 {
+        text.push_str(&format!(", {} more not in the baseline", row.left_out));
+    }
     if row.unread > 0 {
         text.push_str(&format!("; {unread}"));
     }
@@ -461,33 +440,5 @@ fn gap(revision: &Revision, cause: UnknownCause, release: &str) -> Option<Covera
             revision.coverage.fetched_at(release).map(|fetched_at| CoverageGap::FeedTooOld { fetched_at })
         }
         UnknownCause::NeverScanned | UnknownCause::ScanTooOld | UnknownCause::PartlyRead => None,
-    }
-}
-
-/// A candidate is the version of a binary: it does not show whether a source of another version is fixed.
-fn installable_now(finding: &Finding) -> Option<bool> {
-    finding.candidate.as_ref()?;
-    match &finding.target {
-        None => Some(false),
-        Some(target) if *target == finding.fixed => Some(true),
-        Some(_) => None,
-    }
-}
-
-fn pending_patch(finding: &Finding, excepted: bool) -> PendingPatch {
-    PendingPatch {
-        package: finding.package.clone(),
-        installed: finding.installed.clone(),
-        fixed: finding.fixed.clone(),
-        installable: finding.candidate.clone(),
-        installable_now: installable_now(finding),
-        advisory_id: finding.advisory_id.clone(),
-        cve_ids: finding.cves.clone(),
-        severity: finding.severity,
-        exploited: finding.exploited,
-        published: finding.published,
-        due: finding.due,
-        state: if excepted { PatchStateOfPackage::Excepted } else { finding.state },
-        rule: finding.rule.to_string(),
     }
 }

@@ -212,10 +212,7 @@ impl Revision {
         tags: &'a Tags,
         os_key: &'a str,
     ) -> impl Iterator<Item = &'a PolicyCriteria> {
-        self.policies.iter().filter(move |policy| {
-            policy.os_key.as_deref().is_none_or(|wanted| wanted == os_key)
-                && policy.target_tags.0.iter().all(|(key, value)| os_tag::has_tag(tags, key, value))
-        })
+        self.policies.iter().filter(move |policy| is_selected(policy, tags, os_key))
     }
 
     pub(crate) fn policy(&self, no: i32) -> Option<&PolicyCriteria> {
@@ -247,6 +244,12 @@ impl Revision {
             || names(&finding.advisory_id)
             || (!finding.cves.is_empty() && finding.cves.iter().all(|cve| names(cve)))
     }
+}
+
+/// Whether a policy selects a host.
+pub(crate) fn is_selected(policy: &PolicyCriteria, tags: &Tags, os_key: &str) -> bool {
+    policy.os_key.as_deref().is_none_or(|wanted| wanted == os_key)
+        && policy.target_tags.0.iter().all(|(key, value)| os_tag::has_tag(tags, key, value))
 }
 
 fn get_numbers(map: &RwLock<FxHashMap<ContentDigest, i32>>, digests: &[ContentDigest]) -> Vec<Option<i32>> {

@@ -229,6 +229,7 @@ fn result_row(row: HostRow) -> Option<ResultRow> {
         current_level: row.current_level,
         pending: row.pending?,
         excepted: row.excepted?,
+        left_out: row.left_out.unwrap_or_default(),
         cause: row.cause,
         cause_release: row.cause_release,
         unread: row.unread.unwrap_or_default(),

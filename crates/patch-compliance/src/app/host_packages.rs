@@ -14,7 +14,7 @@ use service_kit::{
     page::{PageRequest, page},
 };
 
-use super::compliance::{self, PatchJson};
+use super::{compliance, pending_patch::PatchJson};
 use crate::App;
 
 /// The place of a package in the list: exploited and severe ones first, then by due date, those without one last.

@@ -63,6 +63,7 @@ async fn run(app: App) {
 
 async fn tick(app: &App) -> ApiResult<()> {
     exceptions::end_expired(app).await?;
+    policy_results::recompute_approved(app).await?;
     finish_due_work(app).await?;
     feed_imports::clean_up_imports(app).await?;
     delete_unused_sets(app).await

@@ -204,7 +204,7 @@ pub(super) fn object(id: &PolicyId) -> String {
     format!("policy/{id}")
 }
 
-fn merged(policy: &Policy, changes: Map<String, Value>) -> ApiResult<Policy> {
+pub(super) fn merged(policy: &Policy, changes: Map<String, Value>) -> ApiResult<Policy> {
     let Value::Object(mut fields) = serde_json::to_value(policy)? else {
         return Err(ApiError::internal("a policy does not serialise to an object"));
     };
@@ -217,7 +217,7 @@ fn merged(policy: &Policy, changes: Map<String, Value>) -> ApiResult<Policy> {
     parse_json(&serde_json::to_vec(&fields)?)
 }
 
-fn check(app: &App, policy: &Policy) -> ApiResult<()> {
+pub(super) fn check(app: &App, policy: &Policy) -> ApiResult<()> {
     let mut errors: FieldErrors = policy.faults().into_iter().collect();
     let staging = policy.staging.iter().map(|staging| ("/staging/target_ci_tags", &staging.target_ci_tags));
     for (pointer, tags) in std::iter::once(("/target_ci_tags", &policy.target_ci_tags)).chain(staging) {
@@ -335,6 +335,7 @@ pub async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<PolicyPreview
         effective,
         hints: ScheduleHint::list(&policy),
         preflight_run: None,
+        baseline_change: None,
         targets: selected.into_iter().map(|ci| ci.id).collect(),
     })
 }
@@ -352,7 +353,7 @@ fn precedence(policy: &Policy) -> (std::cmp::Reverse<usize>, &PolicyId) {
     (std::cmp::Reverse(policy.target_ci_tags.len()), &policy.id)
 }
 
-fn selects(policy: &Policy, tags: &Tags) -> bool {
+pub(super) fn selects(policy: &Policy, tags: &Tags) -> bool {
     let os = tags.get("os").map(String::as_str).unwrap_or_default();
     policy.os_type.as_deref().is_none_or(|wanted| os_key(wanted) == os_key(os))
         && policy.target_ci_tags.iter().all(|(key, value)| os_tag::has_tag(tags, key, value))

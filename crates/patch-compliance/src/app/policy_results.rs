@@ -6,21 +6,26 @@ use std::collections::{BTreeMap, HashMap};
 use advisories::{CoverageGap, Month, compliance::current_patch_level};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
+    baseline::{BaselineRules, Verdict},
     compliance::{ComplianceStatus, Severity, UnknownCause},
     selector::Tags,
 };
+use rustc_hash::FxHashMap;
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
 use super::{criteria_cache::Revision, host_list_entries};
-use crate::store::{
-    self,
-    dictionary::Finding,
-    host_list::ListEntry,
-    policy_criteria::PolicyCriteria,
-    results::{HostInput, StoredResult},
-    rollups::Changes,
-    text_column::TextColumn,
+use crate::{
+    App,
+    store::{
+        self,
+        dictionary::Finding,
+        host_list::ListEntry,
+        policy_criteria::PolicyCriteria,
+        results::{HostInput, StoredResult},
+        rollups::Changes,
+        text_column::TextColumn,
+    },
 };
 
 /// Maximum age of a scan, in hours, for hosts that no policy selects.
@@ -59,6 +64,26 @@ pub(crate) async fn recompute_hosts(
     Ok(())
 }
 
+/// Recomputes hosts with a fix that has become old enough for a baseline.
+pub(crate) async fn recompute_approved(app: &App) -> ApiResult<()> {
+    let now = app.clock.now();
+    loop {
+        let mut transaction = app.pool.begin().await?;
+        // Checks without the lock: inventories must not wait when there is nothing to do.
+        if store::results::list_newly_approved(&mut transaction, now, 1).await?.is_empty() {
+            return Ok(());
+        }
+        store::lock_results_exclusive(&mut transaction).await?;
+        let hosts = store::results::list_newly_approved(&mut transaction, now, BATCH as i64).await?;
+        let revision = app.criteria.current(&mut transaction).await?;
+        recompute(&mut transaction, &revision, &hosts, now).await?;
+        transaction.commit().await?;
+        if !hosts.is_empty() {
+            tracing::info!("{} hosts lack fixes that are old enough for their baselines now", hosts.len());
+        }
+    }
+}
+
 async fn recompute_batch(
     conn: &mut PgConnection,
     revision: &Revision,
@@ -70,6 +95,7 @@ async fn recompute_batch(
     let findings = revision.findings(conn, &numbers).await?;
     let mut stored: HashMap<(i32, i32), StoredResult> =
         stored.into_iter().map(|result| ((result.host_id, result.policy_no), result)).collect();
+    let mut verdicts = Verdicts::default();
     let mut totals_of_sets: HashMap<(Option<i32>, i32), FindingTotals> = HashMap::new();
     let (mut changed, mut changes) = (Vec::new(), Changes::new());
     let mut status_changes: BTreeMap<ComplianceStatus, Vec<i32>> = BTreeMap::new();
@@ -84,7 +110,7 @@ async fn recompute_batch(
             let totals = match totals_of_sets.get(&key) {
                 Some(totals) if !revision.has_exceptions() => *totals,
                 _ => {
-                    let totals = FindingTotals::of(&missing, revision, host, criteria.level_ends, now);
+                    let totals = FindingTotals::of(&missing, revision, host, &criteria, &mut verdicts, now);
                     totals_of_sets.insert(key, totals);
                     totals
                 }
@@ -147,8 +173,8 @@ pub(crate) fn dimensions(tags: &Tags) -> impl Iterator<Item = (&'static str, Str
 /// The criteria of one policy for a host, or the default criteria of a host without a policy.
 struct HostCriteria<'a> {
     no: i32,
-    patch_level: Option<&'a str>,
-    level_ends: Option<DateTime<Utc>>,
+    /// `None`: every fix is required.
+    rules: Option<&'a BaselineRules>,
     max_scan_age_hours: i32,
     max_feed_age_hours: i32,
 }
@@ -156,8 +182,7 @@ struct HostCriteria<'a> {
 fn criteria_of<'a>(revision: &'a Revision, host: &'a HostInput) -> Vec<HostCriteria<'a>> {
     let of = |policy: &'a PolicyCriteria| HostCriteria {
         no: policy.no,
-        patch_level: policy.patch_level.as_deref(),
-        level_ends: policy.level_ends,
+        rules: Some(&policy.rules),
         max_scan_age_hours: policy.max_scan_age_hours,
         max_feed_age_hours: policy.max_feed_age_hours,
     };
@@ -166,13 +191,28 @@ fn criteria_of<'a>(revision: &'a Revision, host: &'a HostInput) -> Vec<HostCrite
     if criteria.is_empty() {
         criteria.push(HostCriteria {
             no: 0,
-            patch_level: None,
-            level_ends: None,
+            rules: None,
             max_scan_age_hours: DEFAULT_SCAN_AGE_HOURS,
             max_feed_age_hours: DEFAULT_FEED_AGE_HOURS,
         });
     }
     criteria
+}
+
+/// What baselines say of findings. What package lists say is computed once for all hosts of a batch.
+#[derive(Default)]
+struct Verdicts<'a>(FxHashMap<(i32, i32), Verdict<'a>>);
+
+impl<'a> Verdicts<'a> {
+    fn of(&mut self, criteria: &HostCriteria<'a>, finding: &Finding, now: DateTime<Utc>) -> Verdict<'a> {
+        match criteria.rules {
+            None => Verdict::INCLUDED,
+            Some(rules) if rules.names_packages() => {
+                *self.0.entry((criteria.no, finding.no)).or_insert_with(|| rules.judge(&finding.fix(), now))
+            }
+            Some(rules) => rules.judge(&finding.fix(), now),
+        }
+    }
 }
 
 /// Sums over the missing fixes of a host that a policy requires.
@@ -190,21 +230,27 @@ struct FindingTotals {
     severity: Option<Severity>,
     /// Pending fixes of CVEs that are known to be exploited.
     exploited: i32,
+    /// Missing fixes that are not in the baseline, and when the first of them is old enough.
+    left_out: i32,
+    next_approval: Option<DateTime<Utc>>,
 }
 
 impl FindingTotals {
-    fn of(
+    fn of<'a>(
         missing: &[&Finding],
         revision: &Revision,
         host: &HostInput,
-        level_ends: Option<DateTime<Utc>>,
+        criteria: &HostCriteria<'a>,
+        verdicts: &mut Verdicts<'a>,
         now: DateTime<Utc>,
     ) -> Self {
         let mut sum = Self::default();
         let mut cves: Vec<(&str, bool, DateTime<Utc>)> = Vec::with_capacity(missing.len());
         for finding in missing {
             sum.earliest = Some(sum.earliest.map_or(finding.published, |at| at.min(finding.published)));
-            if level_ends.is_some_and(|ends| finding.published >= ends) {
+            if let Verdict::LeftOut(exclusion) = verdicts.of(criteria, finding, now) {
+                sum.left_out += 1;
+                sum.next_approval = sum.next_approval.into_iter().chain(exclusion.until()).min();
                 continue;
             }
             let is_undated = finding.due.is_none();
@@ -253,7 +299,7 @@ impl HostCriteria<'_> {
             cause: cause.map(TextColumn),
             cause_release,
             unread: host.unread,
-            target_level: self.patch_level.map(str::to_owned),
+            target_level: self.rules.and_then(|rules| rules.level).map(|level| level.to_string()),
             current_level: current_level(revision, host, totals, now).map(|month| month.to_string()),
             pending: totals.pending,
             excepted: totals.excepted,
@@ -261,6 +307,8 @@ impl HostCriteria<'_> {
             open_cves: totals.open_cves,
             undated_cves: totals.undated_cves,
             published_sum: totals.published_sum,
+            left_out: totals.left_out,
+            next_approval: totals.next_approval,
         }
     }
 

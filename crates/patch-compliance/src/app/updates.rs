@@ -1,6 +1,7 @@
 //! From missing fixes to the exact versions that a plan installs.
 
 mod metapackages;
+mod wanted;
 
 use std::{
     cmp::Ordering,
@@ -10,34 +11,18 @@ use std::{
 use advisories::{HostFacts, InstalledPackage, matching::offer};
 use chrono::{DateTime, Utc};
 use domain::{
+    baseline::{BaselineRule, Exclusion},
     compliance::{PatchStateOfPackage, Severity},
     ids::CiId,
     package::{OmitCause, OmittedUpdate, PackageUpdate, Packaging},
     plan::{Plan, Target},
-    time::PatchLevel,
 };
 use service_kit::{ApiError, ApiResult};
 use sqlx::PgConnection;
 
+pub use self::wanted::Wanted;
+use self::wanted::WantedFixes;
 use crate::store::{self, compliance::PendingFix};
-
-/// Which of the missing fixes to install.
-#[derive(Debug, Clone)]
-pub enum Wanted {
-    /// All, or those published by the end of a month.
-    Level(Option<PatchLevel>),
-    /// Those of one advisory, or of all advisories for one CVE.
-    Advisory(String),
-}
-
-impl Wanted {
-    fn includes(&self, row: &PendingFix) -> bool {
-        match self {
-            Self::Level(level) => level.is_none_or(|level| level.covers(row.published)),
-            Self::Advisory(id) => row.advisory_id == *id || row.cves.contains(id),
-        }
-    }
-}
 
 /// What hosts install, and what they miss without installing it.
 #[derive(Debug, Default)]
@@ -47,8 +32,8 @@ pub struct PendingUpdates {
 }
 
 /// The updates of each host: every package once, at the highest fixed version among the wanted fixes, and no newer.
-/// Leaves out held and excepted packages, fixes that only wait for a reboot, and fixes that the host's repositories do
-/// not offer under that name, and says so. Hosts without updates are absent.
+/// Leaves out what does not belong to the baseline, held and excepted packages, fixes that only wait for a reboot, and fixes that
+/// the host's repositories do not offer under that name, and says so. Hosts without updates are absent.
 pub async fn pending_updates(
     conn: &mut PgConnection,
     hosts: &[CiId],
@@ -57,11 +42,16 @@ pub async fn pending_updates(
     let facts: HashMap<String, HostFacts> =
         store::package_sets::list_facts_of(conn, &names(hosts)).await?.into_iter().collect();
     let mut chosen: BTreeMap<CiId, Chosen> = BTreeMap::new();
+    let wanted = WantedFixes::load(conn, wanted, hosts).await?;
     for row in list_pending(conn, hosts).await? {
-        let Some(facts) = facts.get(&row.ci_id).filter(|_| wanted.includes(&row)) else { continue };
-        chosen.entry(ci_id(&row.ci_id)?).or_default().choose(facts, row);
+        let Some(facts) = facts.get(&row.ci_id).filter(|_| wanted.asks_for(&row)) else { continue };
+        let chosen = chosen.entry(ci_id(&row.ci_id)?).or_default();
+        match wanted.why_left_out(&row) {
+            None => chosen.choose(facts, row),
+            Some(exclusion) => chosen.leave_out(&row.package, exclusion),
+        }
     }
-    metapackages::choose(conn, &mut chosen).await?;
+    metapackages::choose(conn, &wanted, &mut chosen).await?;
     let mut pending = PendingUpdates::default();
     for (host, chosen) in chosen {
         let (updates, omitted) = chosen.finish();
@@ -80,6 +70,8 @@ pub async fn pending_updates(
 struct Chosen {
     updates: BTreeMap<String, PackageUpdate>,
     omitted: BTreeSet<(String, OmitCause)>,
+    /// Why fixes of packages do not belong to the baseline, once for each package and rule.
+    left_out: BTreeMap<(String, BaselineRule), String>,
     /// Missing fixes of packages whose names contain the version: another package brings them.
     renamed: Vec<PendingFix>,
 }
@@ -100,6 +92,11 @@ impl Chosen {
         if cause == OmitCause::NewName {
             self.renamed.push(row);
         }
+    }
+
+    fn leave_out(&mut self, package: &str, exclusion: Exclusion<'_>) {
+        let place = self.left_out.entry((package.to_owned(), exclusion.rule()));
+        place.or_insert_with(|| exclusion.explanation());
     }
 
     fn update(&mut self, packaging: Packaging, row: &PendingFix, to: String) {
@@ -136,7 +133,12 @@ impl Chosen {
             brought_by: self.brings(package).filter(|_| *cause == OmitCause::NewName),
             ..OmittedUpdate::new(package, *cause)
         });
-        let omitted = omitted.collect();
+        let left_out = self.left_out.iter().map(|((package, _), reason)| OmittedUpdate {
+            reason: Some(reason.clone()),
+            ..OmittedUpdate::new(package, OmitCause::NotInBaseline)
+        });
+        let mut omitted: Vec<OmittedUpdate> = omitted.chain(left_out).collect();
+        omitted.sort();
         (self.updates.into_values().map(in_order).collect(), omitted)
     }
 

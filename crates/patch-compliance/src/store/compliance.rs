@@ -3,7 +3,8 @@
 use advisories::inventory::SecurityOffer;
 use chrono::{DateTime, Utc};
 use domain::{
-    compliance::{ComplianceStatus, PatchStateOfPackage, Severity, UnknownCause},
+    baseline::{Fix, Published},
+    compliance::{Classification, ComplianceStatus, PatchStateOfPackage, Severity, UnknownCause},
     package::RepositoryAnswer,
     restart::StaleServices,
 };
@@ -88,6 +89,7 @@ pub struct CiRecord {
     pub current_level: Option<String>,
     pub pending: Option<i32>,
     pub excepted: Option<i32>,
+    pub left_out: Option<i32>,
     pub cause: Option<TextColumn<UnknownCause>>,
     pub cause_release: Option<String>,
     pub unread: Option<i32>,
@@ -103,7 +105,7 @@ pub async fn list_ci_records(conn: &mut PgConnection, ci_id: &str) -> ApiResult<
                k.facts -> 'security_offers' AS "security_offers: Json<Vec<SecurityOffer>>",
                f.findings AS "findings?", f.releases AS "releases?", f.packages AS "packages?", f.third_party AS "third_party?",
                f.unknown_vendor AS "unknown_vendor?", c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release, c.unread AS "unread?", c.policy_no AS "policy_no?", c.status AS "status?: TextColumn<ComplianceStatus>", c.target_level, c.current_level,
-               c.pending AS "pending?", c.excepted AS "excepted?"
+               c.pending AS "pending?", c.excepted AS "excepted?", c.left_out AS "left_out?"
            FROM patch.edition e CROSS JOIN patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id
            LEFT JOIN patch.package_sets k ON k.no = s.set_no
            LEFT JOIN patch.set_findings f ON f.set_no = s.set_no LEFT JOIN patch.compliance c ON c.host_id = h.id
@@ -131,6 +133,8 @@ pub struct ResultRow {
     pub current_level: Option<String>,
     pub pending: i32,
     pub excepted: i32,
+    /// Missing fixes that do not belong to the baseline.
+    pub left_out: i32,
     /// Why the status is unknown, and the release that this is about.
     pub cause: Option<TextColumn<UnknownCause>>,
     pub cause_release: Option<String>,
@@ -167,7 +171,7 @@ pub async fn list_results(
     let rows = sqlx::query_as!(
         ResultRow,
         r#"SELECT h.ci_id, h.os, h.os_key, h.env, p.id AS "policy_id?", c.policy_no, c.status AS "status: TextColumn<ComplianceStatus>", c.target_level, c.current_level, c.pending,
-               c.excepted, c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release, c.unread,
+               c.excepted, c.left_out, c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release, c.unread,
                p.max_scan_age_hours AS "max_scan_age_hours?", p.max_feed_age_hours AS "max_feed_age_hours?", s.last_scanned, s.last_patched, s.reboot_pending,
                s.stale_services AS "stale_services: Json<StaleServices>"
            FROM patch.hosts h JOIN patch.compliance c ON c.host_id = h.id JOIN patch.host_scans s ON s.host_id = h.id
@@ -201,9 +205,32 @@ pub struct PendingFix {
     pub target: Option<String>,
     pub advisory_id: String,
     pub cves: Vec<String>,
+    pub classification: Classification,
     pub severity: Severity,
+    pub exploited: bool,
+    /// When it was first imported, if it is undated.
     pub published: DateTime<Utc>,
+    /// Its feed gives no date.
+    pub undated: bool,
     pub state: PatchStateOfPackage,
+}
+
+impl PendingFix {
+    /// What the rules of a baseline look at.
+    pub fn fix(&self) -> Fix<'_> {
+        let published = if self.undated {
+            Published::Unknown { first_imported: self.published }
+        } else {
+            Published::At(self.published)
+        };
+        Fix {
+            package: &self.package,
+            classification: self.classification,
+            severity: self.severity,
+            exploited: self.exploited,
+            published,
+        }
+    }
 }
 
 /// The missing fixes of these CIs, soonest due first, with their exceptions applied.
@@ -217,7 +244,7 @@ pub async fn list_pending(
         r#"WITH excepting AS MATERIALIZED (
                SELECT EXISTS (SELECT FROM patch.exceptions WHERE ended_at IS NULL AND expires_at > $2) AS any)
            SELECT h.ci_id, h.driver, f.package, f.installed, f.fixed, f.candidate, f.target, a.id AS advisory_id, a.cves, a.severity AS "severity: TextColumn<advisories::Severity>",
-               a.published,
+               a.kind AS "classification: TextColumn<Classification>", a.exploited, a.published, a.undated,
                CASE WHEN (SELECT e.any FROM excepting e) AND patch.is_excepted(h.ci_id, a.id, a.cves, f.package, $2)
                     THEN 'excepted' ELSE f.state END AS "state!: TextColumn<PatchStateOfPackage>"
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id

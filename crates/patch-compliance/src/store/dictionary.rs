@@ -4,7 +4,10 @@
 
 use advisories::InstalledPackage;
 use chrono::{DateTime, Utc};
-use domain::compliance::{MatchRule, PatchStateOfPackage, Severity};
+use domain::{
+    baseline::{Fix, Published},
+    compliance::{Classification, MatchRule, PatchStateOfPackage, Severity},
+};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 use service_kit::ApiResult;
@@ -160,6 +163,7 @@ pub struct Finding {
     pub target: Option<String>,
     pub state: PatchStateOfPackage,
     pub rule: MatchRule,
+    pub classification: Classification,
     pub cves: Vec<String>,
     pub severity: Severity,
     pub exploited: bool,
@@ -169,11 +173,29 @@ pub struct Finding {
     pub due: Option<DateTime<Utc>>,
 }
 
+impl Finding {
+    /// What the rules of a baseline look at.
+    pub fn fix(&self) -> Fix<'_> {
+        let published = match self.due {
+            Some(_) => Published::At(self.published),
+            None => Published::Unknown { first_imported: self.published },
+        };
+        Fix {
+            package: &self.package,
+            classification: self.classification,
+            severity: self.severity,
+            exploited: self.exploited,
+            published,
+        }
+    }
+}
+
 pub async fn load_findings(conn: &mut PgConnection, numbers: &[i32]) -> ApiResult<Vec<Finding>> {
     let rows = sqlx::query_as!(
         Finding,
         r#"SELECT f.no, f.advisory_no, a.id AS advisory_id, f.package, f.installed, f.fixed, f.candidate, f.target,
                f.state AS "state: TextColumn<PatchStateOfPackage>", f.rule AS "rule: TextColumn<MatchRule>", a.cves,
+               a.kind AS "classification: TextColumn<Classification>",
                a.severity AS "severity: TextColumn<advisories::Severity>", a.exploited, a.published,
                CASE WHEN NOT a.undated THEN a.due END AS due
            FROM patch.findings f JOIN patch.advisories a ON a.no = f.advisory_no WHERE f.no = ANY($1)"#,

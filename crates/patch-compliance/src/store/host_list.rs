@@ -296,6 +296,7 @@ pub struct HostRow {
     pub current_level: Option<String>,
     pub pending: Option<i32>,
     pub excepted: Option<i32>,
+    pub left_out: Option<i32>,
     pub cause: Option<TextColumn<UnknownCause>>,
     pub cause_release: Option<String>,
     pub unread: Option<i32>,
@@ -312,7 +313,7 @@ pub async fn list_rows(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<
                coalesce(l.exploited, 0) AS "listed_exploited!", coalesce(l.pending_rank, 0) AS "listed_pending_rank!",
                coalesce(l.due, 9223372036854775807) AS "listed_due!", lc.severity AS "severity?: TextColumn<Severity>",
                c.policy_no AS "policy_no?", p.id AS "policy_id?", c.status AS "status?: TextColumn<ComplianceStatus>", c.target_level,
-               c.current_level, c.pending AS "pending?", c.excepted AS "excepted?", c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release,
+               c.current_level, c.pending AS "pending?", c.excepted AS "excepted?", c.left_out AS "left_out?", c.cause AS "cause: TextColumn<UnknownCause>", c.cause_release,
                c.unread AS "unread?", p.max_scan_age_hours AS "max_scan_age_hours?",
                p.max_feed_age_hours AS "max_feed_age_hours?"
            FROM patch.hosts h JOIN patch.host_scans s ON s.host_id = h.id

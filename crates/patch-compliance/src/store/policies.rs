@@ -123,7 +123,7 @@ pub async fn insert_policy(
         serde_json::to_value(&policy.target_ci_tags)?,
         selected_os(policy),
         policy.patch_level.map(|level| level.to_string()),
-        policy.patch_level.map(|level| level.end_of_month_utc()),
+        policy.patch_level.map(|level| level.end_utc()),
         policy.max_scan_age_hours as i32,
         now,
         by,
@@ -152,7 +152,7 @@ pub async fn update_policy(
         serde_json::to_value(&policy.target_ci_tags)?,
         selected_os(policy),
         policy.patch_level.map(|level| level.to_string()),
-        policy.patch_level.map(|level| level.end_of_month_utc()),
+        policy.patch_level.map(|level| level.end_utc()),
         policy.max_scan_age_hours as i32,
         now,
         by,
@@ -179,6 +179,32 @@ pub async fn approve_policy(conn: &mut PgConnection, no: i32, by: &str, now: Dat
 pub async fn delete_policy(conn: &mut PgConnection, no: i32) -> ApiResult<()> {
     sqlx::query!("DELETE FROM patch.policies WHERE no = $1", no).execute(conn).await?;
     Ok(())
+}
+
+/// Number and id of the active hosts that one of two policies selects, by id, after the given one. The tag `os` is compared by its
+/// canonical spelling.
+pub async fn list_selected(
+    conn: &mut PgConnection,
+    one: &Policy,
+    other: &Policy,
+    after: &str,
+    limit: i64,
+) -> ApiResult<Vec<(i32, String)>> {
+    let rows = sqlx::query!(
+        "SELECT id, ci_id FROM patch.hosts
+         WHERE active AND ci_id > $5 AND (tags @> ($1::jsonb - 'os') AND ($2::text IS NULL OR os_key = $2)
+             OR tags @> ($3::jsonb - 'os') AND ($4::text IS NULL OR os_key = $4))
+         ORDER BY ci_id LIMIT $6",
+        serde_json::to_value(&one.target_ci_tags)?,
+        selected_os(one),
+        serde_json::to_value(&other.target_ci_tags)?,
+        selected_os(other),
+        after,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.ci_id)).collect())
 }
 
 /// A run of the policy that has not ended.

@@ -81,13 +81,17 @@ pub struct StoredResult {
     pub undated_cves: i32,
     /// Sum of the publication times of the others, in seconds since 1970.
     pub published_sum: i64,
+    /// Missing fixes that do not belong to the baseline of the policy.
+    pub left_out: i32,
+    /// When the first of them becomes old enough to belong to it.
+    pub next_approval: Option<DateTime<Utc>>,
 }
 
 pub async fn list_stored(conn: &mut PgConnection, hosts: &[i32]) -> ApiResult<Vec<StoredResult>> {
     let results = sqlx::query_as!(
         StoredResult,
         r#"SELECT host_id, policy_no, status AS "status: TextColumn<ComplianceStatus>", cause AS "cause: TextColumn<UnknownCause>",
-               cause_release, unread, target_level, current_level, pending, excepted, next_due, open_cves, undated_cves, published_sum
+               cause_release, unread, target_level, current_level, pending, excepted, next_due, open_cves, undated_cves, published_sum, left_out, next_approval
            FROM patch.compliance WHERE host_id = ANY($1)"#,
         hosts
     )
@@ -122,14 +126,15 @@ pub async fn upsert_results(conn: &mut PgConnection, results: &[StoredResult]) -
     sqlx::query!(
         "INSERT INTO patch.compliance
              (host_id, policy_no, status, target_level, current_level, pending, excepted, next_due, open_cves, published_sum,
-              cause, cause_release, unread, undated_cves)
+              cause, cause_release, unread, undated_cves, left_out, next_approval)
          SELECT * FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::integer[],
-             $8::timestamptz[], $9::integer[], $10::bigint[], $11::text[], $12::text[], $13::integer[], $14::integer[])
+             $8::timestamptz[], $9::integer[], $10::bigint[], $11::text[], $12::text[], $13::integer[], $14::integer[],
+             $15::integer[], $16::timestamptz[])
          ON CONFLICT (host_id, policy_no) DO UPDATE SET status = excluded.status, target_level = excluded.target_level,
              cause = excluded.cause, cause_release = excluded.cause_release, unread = excluded.unread,
              current_level = excluded.current_level, pending = excluded.pending, excepted = excluded.excepted,
              next_due = excluded.next_due, open_cves = excluded.open_cves, published_sum = excluded.published_sum,
-             undated_cves = excluded.undated_cves",
+             undated_cves = excluded.undated_cves, left_out = excluded.left_out, next_approval = excluded.next_approval",
         &results.iter().map(|one| one.host_id).collect::<Vec<_>>(),
         &results.iter().map(|one| one.policy_no).collect::<Vec<_>>(),
         &results.iter().map(|one| one.status.name().to_owned()).collect::<Vec<_>>(),
@@ -145,10 +150,28 @@ pub async fn upsert_results(conn: &mut PgConnection, results: &[StoredResult]) -
         &optional(|one| &one.cause_release) as &[Option<String>],
         &results.iter().map(|one| one.unread).collect::<Vec<_>>(),
         &results.iter().map(|one| one.undated_cves).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.left_out).collect::<Vec<_>>(),
+        &results.iter().map(|one| one.next_approval).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
     )
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Hosts with a fix that has become old enough for a baseline since its result was computed.
+pub async fn list_newly_approved(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> ApiResult<Vec<i32>> {
+    let hosts = sqlx::query_scalar!(
+        "SELECT DISTINCT host_id FROM patch.compliance WHERE next_approval <= $1 LIMIT $2",
+        now,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(hosts)
 }
 
 /// The worst of each host's results.

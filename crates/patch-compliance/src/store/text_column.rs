@@ -1,6 +1,6 @@
 //! A text column that contains the name of an enum's variant.
 
-use domain::compliance::{ComplianceStatus, MatchRule, PatchStateOfPackage, Severity};
+use domain::compliance::{Classification, ComplianceStatus, MatchRule, PatchStateOfPackage, Severity};
 use serde::de::DeserializeOwned;
 use service_kit::text_enum::from_text;
 use sqlx::{
@@ -40,7 +40,7 @@ macro_rules! into_enum {
     };
 }
 
-into_enum!(ComplianceStatus, MatchRule, PatchStateOfPackage, advisories::Severity);
+into_enum!(Classification, ComplianceStatus, MatchRule, PatchStateOfPackage, advisories::Severity);
 
 /// Advisories are stored with the vendor's rating; an unrated one counts as `none`.
 impl From<TextColumn<advisories::Severity>> for Severity {

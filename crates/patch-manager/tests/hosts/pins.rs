@@ -164,7 +164,7 @@ async fn left_out_if_no_pilot_has_tested_what_comes_along(lab: &Lab, host: &str)
     assert!(output.packages.is_empty(), "{:?}", output.packages);
     let groups = [output.answers[0].packages.clone()];
     let domain::transaction::Next::Done(selection) =
-        domain::transaction::next(&groups, false, &output.answers)
+        domain::transaction::next(&groups, false, &[], &output.answers)
     else {
         panic!("{:?}", output.answers)
     };

@@ -6,6 +6,7 @@ mod advisories;
 mod agents;
 mod audit;
 mod bad_input;
+mod baselines;
 mod calendars;
 mod channels;
 mod compliance;

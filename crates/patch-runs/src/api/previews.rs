@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::ids::PolicyId;
-use service_kit::{ApiResult, IdempotencyKey, Json, Operator, Path, Viewer};
+use service_kit::{ApiError, ApiResult, IdempotencyKey, Json, Operator, Path, Viewer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{App, app::previews};
@@ -32,7 +32,8 @@ async fn preview_policy(
 }
 
 /// Preview a policy, and check its hosts if `preflight` is set: a dry run starts, which the header Location names. It changes no
-/// host and opens no change.
+/// host and opens no change. With `changes`, the answer shows which missing fixes a change of the policy would add to the baselines
+/// of its hosts and remove from them, and changes nothing.
 #[utoipa::path(post, path = "/patch/policies/{id}/preview", tag = "policies", request_body = PreviewPolicy,
     params(("id" = String, Path, description = "policy"),
         ("Idempotency-Key" = Option<String>, Header, description = "the same key and body start one run")),
@@ -44,6 +45,15 @@ async fn preflight_policy(
     Path(id): Path<PolicyId>,
     Json(request): Json<PreviewPolicy>,
 ) -> ApiResult<Response> {
+    if let Some(changes) = request.changes {
+        if request.preflight {
+            let reason = "cannot be sent with `preflight`, which checks the policy as it is stored; leave one of them out";
+            return Err(ApiError::invalid("/changes", reason));
+        }
+        return previews::preview_changes(&app, &id, changes)
+            .await
+            .map(|preview| Json(preview).into_response());
+    }
     if !request.preflight {
         return previews::preview_policy(&app, &id).await.map(|preview| Json(preview).into_response());
     }

@@ -141,10 +141,7 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     }
     targets.retain(|id, _| !unscanned.contains_key(id));
     let selected = targets.len();
-    let wanted = match &input.advisory {
-        Some(id) => updates::Wanted::Advisory(id.clone()),
-        None => updates::Wanted::Level(input.policy.patch_level),
-    };
+    let wanted = wanted(app, input);
     let ids: Vec<CiId> = targets.keys().cloned().collect();
     let mut conn = app.pool.acquire().await?;
     let mut pending = updates::pending_updates(&mut conn, &ids, &wanted).await?;
@@ -200,6 +197,16 @@ pub async fn gather(app: &App, input: &PlanInput, freshness: Freshness<'_>) -> A
     }
     let request = PlanRequest { unscanned, not_ready: excluded.not_ready, up_to_date, ..request };
     Ok(Gathered { request, remarks: excluded.remarks })
+}
+
+/// The fixes that the rules of the baseline, or somebody who names an advisory, ask for.
+fn wanted(app: &App, input: &PlanInput) -> updates::Wanted {
+    let rules = input.policy.baseline_rules();
+    match (input.by_policy, &input.advisory) {
+        (true, None) => updates::Wanted::Baseline { rules, now: app.clock.now() },
+        (true, Some(id)) => updates::Wanted::Advisory { id: id.clone(), rules },
+        (false, advisory) => updates::Wanted::OfHosts { advisory: advisory.clone() },
+    }
 }
 
 fn has_work(input: &PlanInput, target: &Target) -> bool {

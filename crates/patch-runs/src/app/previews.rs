@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use api_types::patch::{BlockingFreeze, PolicyPreview, StartRun};
 use chrono::{DateTime, Utc};
 use domain::{ids::PolicyId, selector::Tags, time::FreezeCalendar};
-use patch_compliance::app::{hosts, policies};
+use patch_compliance::app::{baseline_preview, hosts, policies};
+use serde_json::{Map, Value};
 use service_kit::{ApiResult, Caller, IdempotencyKey};
 
 use super::{calendars, runs};
@@ -25,6 +26,16 @@ pub(crate) async fn preview_policy(app: &App, id: &PolicyId) -> ApiResult<Policy
         occurrence.blocked_by = blocking(&calendar, occurrence.at, &groups);
     }
     Ok(preview)
+}
+
+/// The preview, and what changes of the policy would do to the baselines of its hosts. Nothing is changed.
+pub(crate) async fn preview_changes(
+    app: &App,
+    id: &PolicyId,
+    changes: Map<String, Value>,
+) -> ApiResult<PolicyPreview> {
+    let change = baseline_preview::preview_changes(&app.compliance, id, changes).await?;
+    Ok(PolicyPreview { baseline_change: Some(change), ..preview_policy(app, id).await? })
 }
 
 /// The preview, and a dry run that checks the hosts of the policy. Nothing is stored if the policy does not exist.

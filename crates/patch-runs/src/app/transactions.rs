@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ansible::{Playbook, Variables};
 use domain::{
+    baseline::PackageGlob,
     ids::CiId,
     package::OmittedUpdate,
     plan::{Connection, Plan, Target},
@@ -70,14 +71,15 @@ pub(super) async fn foresee(
             false
         }
     });
-    let allow_removals = question.policy.allow_removals;
+    let limits = Limits::of(question.policy);
     let variables = |id: &CiId, target: &Target| {
         let mut variables = Variables::new();
         variables.set("pm_pinned", json!(question.pins.get(id).cloned().unwrap_or_default()));
         variables.set("pm_revisions", !question.policy.pin.is_none());
         variables.set("pm_updates", json!(target.versions()));
         variables.set("pm_update_groups", json!(transaction::groups(&target.updates)));
-        variables.set("pm_allow_removals", allow_removals);
+        variables.set("pm_allow_removals", limits.allow_removals);
+        variables.set("pm_denied", json!(limits.denied));
         variables
     };
     let answers = questions::ask::<Output>(app, asker, Playbook::PlanTransaction, &asked, variables).await?;
@@ -85,7 +87,7 @@ pub(super) async fn foresee(
         let (Some(target), Some(limited)) = (targets.get_mut(&id), asked.get(&id)) else { continue };
         let about: BTreeSet<String> = limited.updates.iter().map(|update| update.package.clone()).collect();
         let reboots = target.reboot_pending && question.policy.reboots_later();
-        let found = answer.map_err(Silence::reason).and_then(|output| found(output, limited, allow_removals));
+        let found = answer.map_err(Silence::reason).and_then(|output| found(output, limited, &limits));
         match found.map(|found| apply(target, &about, found, reboots)) {
             Ok(Ok(())) => {}
             Ok(Err(reason)) => drop(impossible.insert(id, reason)),
@@ -101,6 +103,21 @@ pub(super) async fn foresee(
         }
     }
     Ok(impossible)
+}
+
+/// What the policy does not let a transaction do.
+#[derive(Default)]
+struct Limits {
+    allow_removals: bool,
+    /// Packages that must not come along.
+    denied: Vec<PackageGlob>,
+}
+
+impl Limits {
+    fn of(policy: &Policy) -> Self {
+        let denied = policy.baseline.deny.iter().map(|rule| rule.glob.clone()).collect();
+        Self { allow_removals: policy.allow_removals, denied }
+    }
 }
 
 /// The target with those of its updates that the approved plan contains.
@@ -128,8 +145,9 @@ struct Output {
 }
 
 /// The decision about a host's answers is made here again: a playbook only carries them.
-fn found(output: Output, target: &Target, allow_removals: bool) -> Result<Found, String> {
-    match transaction::next(&transaction::groups(&target.updates), allow_removals, &output.answers) {
+fn found(output: Output, target: &Target, limits: &Limits) -> Result<Found, String> {
+    let groups = transaction::groups(&target.updates);
+    match transaction::next(&groups, limits.allow_removals, &limits.denied, &output.answers) {
         Next::Done(selection) if selection.packages == output.packages => {
             let transaction = match output.transaction {
                 Some(Foreseen::Resolved(transaction)) => Some(transaction.in_order()),

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use domain::ids::PolicyId;
 
@@ -13,6 +15,11 @@ A policy in YAML:
   time_zone: Europe/Berlin
   target_ci_tags: { env: dev, os: rhel9 }
   patch_level: '2026-02'
+  baseline:
+    minimum_severity: medium
+    approve_after_days: 7
+    deny:
+      - { glob: 'kernel*', reason: 'the storage driver needs this kernel until March' }
   max_parallel: 5")]
 pub enum PolicyCommand {
     /// List policies.
@@ -54,5 +61,9 @@ pub enum PolicyCommand {
         /// package locks, running transactions, disk, inodes, repositories). Exit status 3 if some are not ready, 1 if none is.
         #[arg(long)]
         preflight: bool,
+        /// Show what a change of its rules would add to the baseline of each host and remove from it, without making it: a JSON or YAML
+        /// file with the fields that would change, as for `policy update`; `-` reads standard input.
+        #[arg(long, value_name = "FILE", conflicts_with = "preflight")]
+        changes: Option<PathBuf>,
     },
 }

@@ -33,7 +33,7 @@ const PENDING: Columns = "package installed fixed advisory=advisory_id severity 
 const UNFIXED: Columns =
     "package installed vendor_says=no_fix severity exploited advisory=advisory_id cves=cve_ids";
 const POLICIES: Columns = "policy=policy_id status=compliance_status target=target_patch_level \
-                           current=current_patch_level pending reason";
+                           current=current_patch_level pending left_out reason";
 const TIMELINESS: [&str; 9] = [
     "by",
     "value",
@@ -225,8 +225,27 @@ fn show(compliance: &CiCompliance, printer: Printer) -> CommandResult {
     printer.item(&bare)?;
     printer.section(&compliance.policies, POLICIES)?;
     printer.section(&compliance.pending_patches, PENDING)?;
+    left_out(compliance, printer)?;
     note_unknown_due(compliance.pending_patches.iter().filter(|patch| patch.due.is_none()).count());
     OK
+}
+
+/// The fixes that the baselines of policies leave out, or include without knowing enough: one row per package, policy and reason.
+fn left_out(compliance: &CiCompliance, printer: Printer) -> CommandResult {
+    let notes = compliance.pending_patches.iter().flat_map(|patch| {
+        patch.baseline.iter().map(move |note| (&patch.package, &note.policy_id, &note.reason))
+    });
+    let mut fixes: BTreeMap<_, usize> = BTreeMap::new();
+    for note in notes {
+        *fixes.entry(note).or_default() += 1;
+    }
+    if fixes.is_empty() {
+        return OK;
+    }
+    print("\n")?;
+    let rows =
+        fixes.into_iter().map(|((package, policy, reason), fixes)| row![package, fixes, policy, reason]);
+    printer.rows(&["package", "fixes", "policy", "baseline"], rows.collect())
 }
 
 /// An empty cell does not say why.
@@ -246,6 +265,7 @@ fn show_packages(compliance: &CiCompliance, packages: &[PendingPackage], printer
     printer.item(&bare)?;
     printer.section(&compliance.policies, POLICIES)?;
     printer.section(packages, PACKAGES)?;
+    left_out(compliance, printer)?;
     if advisories > packages.len() {
         note(&format!("{advisories} fixes of {} packages; --all shows each", packages.len()));
     }

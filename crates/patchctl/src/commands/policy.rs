@@ -1,6 +1,6 @@
 use api_types::patch::{
-    ApprovePolicy, BlockingFreeze, Occurrence, PolicyFieldChange, PolicyPreview, PolicyVersion, ScheduleHint,
-    StoredPolicy,
+    ApprovePolicy, BaselineChange, BlockingFreeze, ChangedFix, Occurrence, PolicyFieldChange, PolicyPreview,
+    PolicyVersion, ScheduleHint, StoredPolicy,
 };
 use chrono::SecondsFormat;
 use serde_json::Value;
@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::{etag, preflight, spaced_name};
 use crate::arguments::PolicyCommand;
 use crate::connect::Connection;
-use crate::failure::{CommandResult, Failure};
+use crate::failure::{CommandResult, Failure, OK};
 use crate::input;
-use crate::output::{Columns, Printer, done, hint, print, row};
+use crate::output::{Columns, Printer, done, hint, note, print, row};
 
 const POLICIES: Columns = "id name schedule offset=schedule_offset_days time_zone targets=target_ci_tags level=patch_level strategy enabled version";
 const CONFLICTS: Columns = "conflicts_with=policy_id reason hosts=ci_ids";
@@ -42,10 +42,14 @@ pub async fn run(connection: &Connection, command: PolicyCommand, printer: Print
             client.delete_policy(&id).await?;
             done(&format!("policy {id} is deleted"))
         }
-        PolicyCommand::Preview { id, preflight: false } => {
+        PolicyCommand::Preview { id, preflight: false, changes: None } => {
             preview(&client.preview_policy(&id).await?, printer)
         }
-        PolicyCommand::Preview { id, preflight: true } => {
+        PolicyCommand::Preview { id, preflight: false, changes: Some(file) } => {
+            let changes = input::request(&file)?;
+            preview(&client.preview_policy_changes(&id, changes).await?, printer)
+        }
+        PolicyCommand::Preview { id, preflight: true, .. } => {
             let shown = client.preflight_policy(&id).await?;
             if printer.is_for_people() {
                 preview(&shown, printer)?;
@@ -111,5 +115,37 @@ fn preview(preview: &PolicyPreview, printer: Printer) -> CommandResult {
         printer.rows(&headings, preview.occurrences.iter().map(occurrence).collect())?;
     }
     printer.section(&preview.conflicts, CONFLICTS)?;
-    printer.section(&preview.effective, EFFECTIVE)
+    printer.section(&preview.effective, EFFECTIVE)?;
+    preview.baseline_change.as_ref().map_or(OK, |change| baseline_change(change, printer))
+}
+
+/// A row for each missing fix that a change adds to the baseline of a host or removes from it.
+fn baseline_change(change: &BaselineChange, printer: Printer) -> CommandResult {
+    let BaselineChange { hosts, hosts_changed, added, removed, changed } = change;
+    print(&format!(
+        "\nbaseline: changes on {hosts_changed} of {hosts} scanned hosts; {added} missing fixes added, {removed} removed\n"
+    ))?;
+    if changed.is_empty() {
+        return OK;
+    }
+    let mut rows = Vec::new();
+    for host in changed {
+        let sides = [("adds", &host.added_fixes, host.added), ("removes", &host.removed_fixes, host.removed)];
+        for (verb, fixes, total) in sides {
+            rows.extend(fixes.iter().map(|fix| {
+                let ChangedFix { package, advisory_id, severity, reason, .. } = fix;
+                row![host.ci_id, verb, package, advisory_id, severity, reason]
+            }));
+            let more = total - fixes.len() as i64;
+            if more > 0 {
+                rows.push(row![host.ci_id, verb, format!("and {more} more"), "", "", ""]);
+            }
+        }
+    }
+    printer.rows(&["host", "change", "package", "advisory", "severity", "left out before or after"], rows)?;
+    let more = *hosts_changed - changed.len() as i64;
+    if more > 0 {
+        note(&format!("{more} more hosts change; `--output json` has the totals"));
+    }
+    OK
 }

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use advisories::{InstalledPackage, matching::offer};
-use domain::{ids::CiId, package::Packaging};
+use domain::{baseline::Exclusion, ids::CiId, package::Packaging};
 use service_kit::ApiResult;
 use sqlx::PgConnection;
 
-use super::{Chosen, ci_id, compare};
+use super::{Chosen, ci_id, compare, wanted::WantedFixes};
 use crate::store;
 
 /// Adds the metapackages that bring fixes of renamed packages. All of a line are updated together, because they require each
 /// other in the same version.
-pub(super) async fn choose(conn: &mut PgConnection, chosen: &mut BTreeMap<CiId, Chosen>) -> ApiResult<()> {
+pub(super) async fn choose(
+    conn: &mut PgConnection,
+    wanted: &WantedFixes<'_>,
+    chosen: &mut BTreeMap<CiId, Chosen>,
+) -> ApiResult<()> {
     let hosts: Vec<String> = chosen
         .iter()
         .filter(|(_, chosen)| !chosen.renamed.is_empty())
@@ -31,13 +35,19 @@ pub(super) async fn choose(conn: &mut PgConnection, chosen: &mut BTreeMap<CiId, 
         if let Some(chosen) = chosen.get_mut(&ci_id(&host)?) {
             let installed: Vec<&InstalledPackage> =
                 numbers.iter().filter_map(|number| packages.get(number)).collect();
-            choose_for(chosen, facts.packaging(), &installed);
+            let why_not = |package: &str| wanted.why_package(&host, package);
+            choose_for(chosen, facts.packaging(), &installed, why_not);
         }
     }
     Ok(())
 }
 
-fn choose_for(chosen: &mut Chosen, packaging: Packaging, installed: &[&InstalledPackage]) {
+fn choose_for<'a>(
+    chosen: &mut Chosen,
+    packaging: Packaging,
+    installed: &[&InstalledPackage],
+    why_not: impl Fn(&str) -> Option<Exclusion<'a>>,
+) {
     for row in std::mem::take(&mut chosen.renamed) {
         let package = installed.iter().find(|package| package.name == row.package);
         if let Some(source) = package.map(|package| offer::kernel_source(package)) {
@@ -47,6 +57,10 @@ fn choose_for(chosen: &mut Chosen, packaging: Packaging, installed: &[&Installed
                 if compare(packaging, candidate, &metapackage.version).is_gt()
                     && offer::brings_kernel(candidate, &row.fixed)
                 {
+                    if let Some(exclusion) = why_not(&metapackage.name) {
+                        chosen.leave_out(&metapackage.name, exclusion);
+                        continue;
+                    }
                     let mut brings = row.clone();
                     (brings.package, brings.installed) =
                         (metapackage.name.clone(), metapackage.version.clone());

@@ -1,5 +1,6 @@
 //! Updates of a plan, from a real database with the seeded advisories.
 
+mod baselines;
 mod offers;
 
 use std::{fs, path::PathBuf};
@@ -9,7 +10,7 @@ use advisories::{
     feed::{Limits, osv::parse_record},
 };
 use api_types::patch::Inventory;
-use domain::selector::Tags;
+use domain::{baseline::BaselineRules, selector::Tags};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use test_support::TestDatabase;
@@ -102,23 +103,27 @@ async fn package_is_updated_to_the_highest_wanted_fix_and_no_further() {
     ]);
     see(&pool, "web-1", "rocky:9", packages).await;
     assert_eq!(
-        planned(&pool, "web-1", Wanted::Level(None)).await,
+        planned(&pool, "web-1", Wanted::OfHosts { advisory: None }).await,
         [
             update("curl", "7.76.1-34.el9_7.2", &["DCOS-2025-0002", "DCOS-2026-0016"]),
             update("sudo", "1.9.5p2-10.el9_6.2", &["DCOS-2026-0011"]),
         ],
         "the highest fixed version, although the repository offers a newer one"
     );
-    let november = Wanted::Level(Some("2025-11".parse().unwrap()));
+    let november = Wanted::Baseline {
+        rules: BaselineRules { level: Some("2025-11".parse().unwrap()), ..BaselineRules::default() },
+        now: april(),
+    };
     assert_eq!(
         planned(&pool, "web-1", november).await,
         [update("curl", "7.76.1-31.el9_6.1", &["DCOS-2025-0002"])]
     );
+    let of = |name: &str| Wanted::OfHosts { advisory: Some(name.to_owned()) };
     let hole = [update("sudo", "1.9.5p2-10.el9_6.2", &["DCOS-2026-0011"])];
     for name in ["CVE-2026-90011", "DCOS-2026-0011"] {
-        assert_eq!(planned(&pool, "web-1", Wanted::Advisory(name.to_owned())).await, hole);
+        assert_eq!(planned(&pool, "web-1", of(name)).await, hole);
     }
-    assert_eq!(planned(&pool, "web-1", Wanted::Advisory("CVE-1999-1".to_owned())).await, []);
+    assert_eq!(planned(&pool, "web-1", of("CVE-1999-1")).await, []);
     let mut conn = pool.acquire().await.unwrap();
     assert_eq!(severities(&mut conn, &[id("web-1")]).await.unwrap()[&id("web-1")], 9.5);
 }
@@ -133,7 +138,7 @@ async fn what_cannot_or_may_not_be_installed_is_not_planned() {
     ]);
     see(&pool, "web-1", "rocky:9", packages).await;
     let haproxy = [update("haproxy", "2.4.22-4.el9_6.1", &["DCOS-2026-0012"])];
-    assert_eq!(planned(&pool, "web-1", Wanted::Level(None)).await, haproxy);
+    assert_eq!(planned(&pool, "web-1", Wanted::OfHosts { advisory: None }).await, haproxy);
     sqlx::query(
         "INSERT INTO patch.exceptions (id, owner, reason, expires_at, package, created_by, created_at)
          VALUES (gen_random_uuid(), 'o', 'r', now() + interval '1 day', 'haproxy', 'o', now())",
@@ -141,7 +146,7 @@ async fn what_cannot_or_may_not_be_installed_is_not_planned() {
     .execute(&pool)
     .await
     .unwrap();
-    assert_eq!(planned(&pool, "web-1", Wanted::Level(None)).await, []);
+    assert_eq!(planned(&pool, "web-1", Wanted::OfHosts { advisory: None }).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +157,7 @@ async fn debian_archives_keep_only_the_newest_version() {
         see(&pool, host, "debian:12", curl.clone()).await;
     }
     let fixes = &["DCOS-2025-0002", "DCOS-2026-0016"];
-    let level = || Wanted::Level(None);
+    let level = || Wanted::OfHosts { advisory: None };
     assert_eq!(planned(&pool, "real", level()).await, [update("libcurl4", "7.88.1-10+deb12u20", fixes)]);
     assert_eq!(planned(&pool, "model", level()).await, [update("libcurl4", "7.88.1-10+deb12u14", fixes)]);
 }

@@ -59,7 +59,8 @@ fn report() -> Value {
 }
 
 fn read_as(report: Value, target: &Target, allow_removals: bool) -> Result<Found, String> {
-    found(serde_json::from_value(report).unwrap(), target, allow_removals)
+    let limits = Limits { allow_removals, ..Limits::default() };
+    found(serde_json::from_value(report).unwrap(), target, &limits)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 
-async fn import(pool: &PgPool, id: &str, ecosystem: &str, package: &str, fixed: &str) {
+pub(super) async fn import(pool: &PgPool, id: &str, ecosystem: &str, package: &str, fixed: &str) {
     let record = json!({
         "id": id, "modified": "2026-03-10T00:00:00Z", "published": "2026-03-09T00:00:00Z",
         "affected": [{ "package": { "ecosystem": ecosystem, "name": package },
@@ -20,7 +20,8 @@ fn source(name: &str, version: &str, source: &str) -> Value {
 
 async fn pending(pool: &PgPool, host: &str) -> (Vec<String>, Vec<OmittedUpdate>) {
     let mut conn = pool.acquire().await.unwrap();
-    let mut pending = pending_updates(&mut conn, &[id(host)], &Wanted::Level(None)).await.unwrap();
+    let mut pending =
+        pending_updates(&mut conn, &[id(host)], &Wanted::OfHosts { advisory: None }).await.unwrap();
     let updates = pending.updates.remove(&id(host)).unwrap_or_default();
     let updates = updates.into_iter().map(|update| format!("{} {}", update.package, update.to));
     (updates.collect(), pending.omitted.remove(&id(host)).unwrap_or_default())

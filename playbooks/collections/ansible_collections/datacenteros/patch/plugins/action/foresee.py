@@ -22,7 +22,7 @@ class ActionModule(HostAction):
             self.check_stop()
             question = {
                 "question": "transaction", "groups": settings.update_groups, "allow_removals": settings.allow_removals,
-                "answers": answers,
+                "denied": settings.denied, "answers": answers,
             }
             verdict = judge.ask(settings.judge_socket, question)
             if verdict["next"] == "done":
@@ -31,6 +31,9 @@ class ActionModule(HostAction):
             found = self.host.foresee({name: settings.updates[name] for name in packages})
             # The platform decides by what would be removed, or by the refusal; the rest would only make its questions long.
             kept = {key: found[key] for key in ("state", "reason", "removals", "untested") if key in found}
+            if settings.denied and found["state"] == "resolved":
+                versions = found["updates"] + found["installs"]
+                kept["brings"] = sorted({one["package"] for one in versions} - set(packages))
             answers.append({"packages": packages, **kept})
             transactions.append(found)
         # The transaction of what is kept is the answer to the question about exactly that.

@@ -31,6 +31,8 @@ VARIABLES = {
     # The names of pm_updates in lists of those that belong together, and whether the policy allows to remove other packages.
     "pm_update_groups": (list, []),
     "pm_allow_removals": (bool, False),
+    # Globs of packages that must not get a version along with pm_updates.
+    "pm_denied": (list, []),
     # Whether preflight fetches the lists of the repositories, which proves that they answer.
     "pm_refresh": (bool, False),
     # Services that are stopped for the work and must be healthy afterwards.
