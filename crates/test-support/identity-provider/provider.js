@@ -7,6 +7,10 @@ import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
 import { Provider } from 'oidc-provider';
 
+// The provider writes notices; standard output is for answers.
+console.info = console.error;
+console.warn = console.error;
+
 const accounts = new Map();
 let issuer;
 let setting;

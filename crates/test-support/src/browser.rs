@@ -112,11 +112,8 @@ impl Browser {
             if shown.next().is_some() || !shown.text.contains("<form") {
                 return shown;
             }
-            let fields: &[(&str, &str)] = if shown.text.contains("name=\"login\"") {
-                &[("login", account), ("password", "any")]
-            } else {
-                &[]
-            };
+            let login = [("login", account), ("password", "any")];
+            let fields = if shown.text.contains("name=\"login\"") { &login[..] } else { &[] };
             shown = self.submit(&shown, fields, stop).await;
         }
         panic!("the sign-in does not end: {shown:?}");

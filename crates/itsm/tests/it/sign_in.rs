@@ -85,11 +85,14 @@ async fn link_asks_for_sign_in_and_the_person_who_signed_in_decides() {
     provider.person("v-1", "vera2", &["readers"]).await;
     provider.person("a-1", "arjun", &["change-board"]).await;
     let mut reader = Browser::default();
-    reader.sign_in(&login, "v-1", None).await;
+    let back = format!("{base}/approve/");
+    let callback = reader.sign_in(&login, "v-1", Some(&back)).await;
+    assert_eq!(callback.next(), Some(format!("{back}CHG0000001")), "{}", callback.text);
     assert_eq!(decide(&mut reader, &service).await.status, 403, "a reader decides nothing");
 
     let mut approver = Browser::default();
-    let shown = approver.sign_in(&login, "a-1", None).await;
+    let callback = approver.sign_in(&login, "a-1", Some(&back)).await;
+    let shown = approver.get(&callback.next().expect("the page of the change")).await;
     assert_eq!((shown.status.as_u16(), shown.url.path()), (200, "/approve/CHG0000001"), "{}", shown.text);
     // Who requested it cannot decide, whatever the groups say.
     let also_operator = service.as_role("arjun", &[Role::Operator]).await;
