@@ -39,10 +39,29 @@ class CurrentSession {
     connection.refresh();
   }
 
+  /** Ends the session. Who signed in at an identity provider is sent there, to sign out as well. */
   async end() {
-    await answer(patch.DELETE('/access/session'));
+    const page = this.me?.provider ? (await answer(patch.POST('/access/oidc/logout'))).provider_page : await this.endOwn();
     this.me = undefined;
     this.ended = undefined;
+    if (page) location.assign(page);
+  }
+
+  private async endOwn() {
+    await answer(patch.DELETE('/access/session'));
+    return undefined;
+  }
+
+  /** Somebody may have signed in again in another tab. */
+  async resume() {
+    try {
+      this.me = await answer(patch.GET('/access/me'));
+      this.ended = undefined;
+      connection.refresh();
+    } catch (error) {
+      // Not yet: the page stays, with what was typed.
+      if (!(error instanceof Refusal)) throw error;
+    }
   }
 
   /** The page stays as it is, with what was typed; a person signs in above it. */

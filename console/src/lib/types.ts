@@ -11,6 +11,7 @@ export type Problem = P['Problem'];
 export type Me = P['Me'];
 export type Session = P['Session'];
 export type Role = P['Role'];
+export type SignInProvider = P['SignInProvider'];
 export type Proposal = P['Proposal'];
 export type AuditRecord = P['AuditRecord'];
 

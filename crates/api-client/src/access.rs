@@ -2,8 +2,8 @@
 
 use api_types::{
     access::{
-        ApproverInfo, AuditCheck, AuditExport, AuditHash, AuditRecord, Confirmed, CreateToken, IssuedToken,
-        Me, Outcome, Person, Proposal, PutPerson, Token,
+        ApproverInfo, AuditCheck, AuditExport, AuditHash, AuditRecord, Confirmed, CreateToken,
+        ExchangeIdToken, IssuedToken, Me, Outcome, Person, Proposal, PutPerson, SignInWays, SignedOut, Token,
     },
     webhooks::{CreateWebhookReceiver, IssuedWebhookSecret, RotateWebhookSecret, WebhookReceiver},
 };
@@ -29,6 +29,21 @@ impl AccessClient {
     /// Who the client's own token belongs to.
     pub async fn get_me(&self) -> Result<Me, ClientError> {
         self.0.get("/access/me", &[]).await
+    }
+
+    /// How people sign in; needs no token.
+    pub async fn get_sign_in_ways(&self) -> Result<SignInWays, ClientError> {
+        self.0.get("/access/oidc", &[]).await
+    }
+
+    /// Exchanges an ID token of the identity provider; the secret is in this answer only.
+    pub async fn exchange_id_token(&self, request: &ExchangeIdToken) -> Result<IssuedToken, ClientError> {
+        self.0.post("/access/oidc/token", request).await
+    }
+
+    /// Ends the client's own token, if a sign-in gave it.
+    pub async fn sign_out(&self) -> Result<SignedOut, ClientError> {
+        self.0.post("/access/oidc/logout", &()).await
     }
 
     /// Newest first, up to `most`.

@@ -264,6 +264,43 @@ pub struct Me {
     pub expires_at: DateTime<Utc>,
     /// Whether the request is signed in by a session of a browser, and not by a token.
     pub is_session: bool,
+    /// The issuer of the identity provider at which the person signed in; `null` for a token and for a session that a token started.
+    #[serde(default)]
+    pub provider: Option<String>,
+}
+
+/// How people sign in, in addition to tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignInWays {
+    /// `null` if no identity provider is configured.
+    pub provider: Option<SignInProvider>,
+}
+
+/// The OpenID Connect provider at which people sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignInProvider {
+    /// For people.
+    pub name: String,
+    pub issuer: String,
+    /// The client with which `patchctl login` signs in; `null` if it cannot.
+    pub device_client_id: Option<String>,
+    /// The scopes to ask for, separated by spaces.
+    pub scopes: String,
+}
+
+/// An ID token to exchange for a token of the platform.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExchangeIdToken {
+    /// From the device flow, not older than ten minutes and not used before.
+    pub id_token: String,
+}
+
+/// What remains after signing out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignedOut {
+    /// The page at which the session at the identity provider ends; `null` if the provider has none.
+    pub provider_page: Option<String>,
 }
 
 /// A session of a browser. Its secret is only in the cookie of the answer.
@@ -281,7 +318,7 @@ pub struct Session {
 pub struct ApproverInfo {
     pub subject: String,
     pub since: DateTime<Utc>,
-    /// By a token, or by links to the addresses of the person.
+    /// By a token, by links to the addresses of the person, or signed in at the identity provider.
     pub by: ApproverBy,
     /// The administrator who asked for it; `null` if that is not known, or for a token from a file.
     pub created_by: Option<String>,
@@ -294,6 +331,8 @@ pub struct ApproverInfo {
 pub enum ApproverBy {
     Token,
     Link,
+    /// Signed in at the identity provider; ends with the session.
+    SignIn,
 }
 
 /// One write: who did what to which object, and its state before and after.

@@ -67,6 +67,7 @@ impl Service for Itsm {
                 .as_deref()
                 .map(|url| PatchClient::new(url, context.service_token.expose_secret())),
             links: links.clone(),
+            needs_sign_in: context.oidc.is_configured(),
             link_hours: settings.approval_link_hours,
         };
         let delivery = DeliveryWorker::new(context, &settings, receivers, links)?;

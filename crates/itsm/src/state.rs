@@ -18,6 +18,8 @@ pub struct App {
     pub links: LinkSigner,
     /// The patch-manager, which keeps the freezes.
     pub calendars: Option<PatchClient>,
+    /// People sign in at an identity provider: a link alone does not decide.
+    pub needs_sign_in: bool,
     /// Lifetime of an approval link.
     pub link_hours: u32,
 }

@@ -16,6 +16,7 @@ use api_client::sim::SimClient;
 use reqwest::Url;
 
 use crate::arguments::GlobalOptions;
+use crate::context::{self, Context, Contexts};
 use crate::failure::Failure;
 use crate::platform::{Addresses, Authority, default_data_dir};
 
@@ -69,16 +70,24 @@ impl Connection {
     }
 }
 
-/// The addresses of the services: as given, or by default on the three ports after that of the patch-manager.
+/// The addresses of the services: as given or as the context says, by default on the three ports after that of the patch-manager.
 pub fn addresses(global: &GlobalOptions) -> Result<Addresses, Failure> {
-    let mut addresses = match &global.server {
-        None => Addresses::new(Ipv4Addr::LOCALHOST.into(), global.port_base, trust_own(global)?),
-        Some(server) => next_to(server)?,
+    let context = context::chosen(global)?.map(|chosen| chosen.context);
+    let mut addresses = match (&global.server, &context) {
+        (Some(server), _) => next_to(server)?,
+        (None, Some(context)) => {
+            // It may be the platform on this machine.
+            trust_own(global)?;
+            next_to(&context.server)?
+        }
+        (None, None) => Addresses::new(Ipv4Addr::LOCALHOST.into(), global.port_base, trust_own(global)?),
     };
+    let of_context =
+        |of: fn(&Context) -> &Option<String>| context.as_ref().and_then(|context| of(context).as_ref());
     let given = [
-        (&mut addresses.cmdb, &global.cmdb_url),
-        (&mut addresses.itsm, &global.itsm_url),
-        (&mut addresses.sim_engine, &global.sim_engine_url),
+        (&mut addresses.cmdb, global.cmdb_url.as_ref().or(of_context(|it| &it.cmdb_url))),
+        (&mut addresses.itsm, global.itsm_url.as_ref().or(of_context(|it| &it.itsm_url))),
+        (&mut addresses.sim_engine, global.sim_engine_url.as_ref().or(of_context(|it| &it.sim_engine_url))),
     ];
     for (address, given) in given {
         if let Some(given) = given {
@@ -135,6 +144,16 @@ fn token(global: &GlobalOptions) -> Result<String, Failure> {
         && let Ok(token) = std::env::var("PATCH_TOKEN")
     {
         return checked(&token, "PATCH_TOKEN");
+    }
+    if global.token_file.is_none()
+        && let Some(chosen) = context::chosen(global)?
+    {
+        let contexts = Contexts::open()?;
+        let Some(token) = contexts.token(&chosen.name)? else {
+            return Err(Failure::new(format!("you are not signed in to `{}`", chosen.name))
+                .hint("sign in with `patchctl login`"));
+        };
+        return checked(&token, &contexts.token_file(&chosen.name).display().to_string());
     }
     let file = match &global.token_file {
         Some(file) => file.clone(),

@@ -7,6 +7,7 @@
 mod arguments;
 mod commands;
 mod connect;
+mod context;
 mod demo;
 mod failure;
 mod input;

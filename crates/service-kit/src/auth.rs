@@ -213,7 +213,8 @@ impl Authenticator {
     }
 
     fn is_public(&self, path: &str) -> bool {
-        matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json" | "/docs")
+        matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json" | "/docs" | "/access/oidc")
+            || is_sign_in(path)
             || path.starts_with("/docs/")
             || self.public_paths.iter().any(|public| match public.strip_suffix('*') {
                 Some(prefix) => path.starts_with(prefix),
@@ -230,6 +231,20 @@ impl Authenticator {
             limited(self.failures.take(address, Instant::now()), FAILURES)?;
         }
         signed_in
+    }
+
+    /// Runs a sign-in at the identity provider; one that fails counts against the address as a wrong token does.
+    async fn limit_sign_in(&self, address: Option<IpAddr>, request: Request, next: Next) -> Response {
+        let Some(address) = address else { return next.run(request).await };
+        if let Err(error) = limited(self.failures.peek(&address, Instant::now()), FAILURES) {
+            return error.into_response();
+        }
+        let response = next.run(request).await;
+        if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            // The limit holds from the next attempt on.
+            let _ = self.failures.take(address, Instant::now());
+        }
+        response
     }
 
     /// Counts a request that may change something. Services are not limited: runs wait for them.
@@ -310,6 +325,11 @@ impl Authenticator {
     }
 }
 
+/// Where people sign in at the identity provider, and so have no token yet.
+fn is_sign_in(path: &str) -> bool {
+    matches!(path, "/access/oidc/login" | "/access/oidc/callback" | "/access/oidc/token")
+}
+
 pub(crate) async fn authenticate(
     State(auth): State<Authenticator>,
     mut request: Request,
@@ -337,7 +357,11 @@ pub(crate) async fn authenticate(
             }
         }
     }
-    let response = next.run(request).await;
+    let response = if is_sign_in(request.uri().path()) {
+        auth.limit_sign_in(address_of(&request), request, next).await
+    } else {
+        next.run(request).await
+    };
     auth.refusals.note(attempt, &response);
     response
 }

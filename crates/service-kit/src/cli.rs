@@ -22,6 +22,7 @@ use crate::{
     config::{DatabaseConfig, ServeConfig},
     connections::raise_file_limit,
     database,
+    oidc::Oidc,
     server::{self, Context, Service},
     telemetry::{self, LogFormat},
     tls::Transport,
@@ -125,6 +126,9 @@ async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow
     let listen = config.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], S::DEFAULT_PORT)));
     let transport = Transport::new(&config.tls)?;
     transport.check(listen)?;
+    let scheme = if matches!(transport, Transport::Tls(_)) { "https" } else { "http" };
+    let own_url = listen.ip().is_loopback().then(|| format!("{scheme}://{listen}"));
+    let oidc = Oidc::new(&config.oidc, own_url.as_deref())?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
@@ -137,6 +141,7 @@ async fn serve<S: Service>(config: ServeConfig, settings: S::Settings) -> anyhow
         webhook_key: WebhookKey::from_file(config.webhooks.webhook_key_file.as_deref())?,
         transport,
         audit_exports: AuditExports::new(&config.audit_export)?,
+        oidc,
         limits: config.limits,
         shutdown: stop_signal()?,
         tasks: TaskTracker::new(),

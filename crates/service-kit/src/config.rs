@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use secrecy::SecretString;
 
 use crate::{
-    audit_export::AuditExportConfig, limits::Limits, telemetry::LogFormat, tls::TlsConfig,
+    audit_export::AuditExportConfig, limits::Limits, oidc::OidcConfig, telemetry::LogFormat, tls::TlsConfig,
     webhooks::WebhookConfig,
 };
 
@@ -48,6 +48,9 @@ pub struct ServeConfig {
 
     #[command(flatten)]
     pub audit_export: AuditExportConfig,
+
+    #[command(flatten)]
+    pub oidc: OidcConfig,
 
     #[command(flatten)]
     pub limits: Limits,

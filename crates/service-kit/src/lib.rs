@@ -26,6 +26,7 @@ pub mod idempotency;
 mod lifetime;
 pub mod limits;
 mod merged_schemas;
+pub mod oidc;
 pub mod outbound;
 pub mod page;
 pub mod people;

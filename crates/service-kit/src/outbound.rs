@@ -12,7 +12,7 @@ use std::{
 };
 
 use reqwest::{
-    Client, Url,
+    Certificate, Client, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect,
 };
@@ -171,11 +171,21 @@ impl Receiver {
     /// A client for this receiver only: it connects to the addresses that were checked and to no others, and follows no
     /// redirect, which would bypass the check.
     pub fn client(&self, connect_timeout: Duration) -> reqwest::Result<Client> {
+        self.client_trusting(connect_timeout, None)
+    }
+
+    /// The same, which also trusts this authority.
+    pub fn client_trusting(
+        &self,
+        connect_timeout: Duration,
+        authority: Option<Certificate>,
+    ) -> reqwest::Result<Client> {
         Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
             .connect_timeout(connect_timeout)
             .dns_resolver(Arc::new(Checked(self.addresses.clone())))
+            .tls_certs_merge(authority)
             .build()
     }
 }

@@ -17,6 +17,10 @@ use crate::{drain_body::DrainBody, error::problem_of};
 #[derive(Debug, Clone)]
 pub struct RequestId(pub Arc<str>);
 
+/// Marks an answer that is a page for a person: it keeps its body, whatever its status is.
+#[derive(Debug, Clone)]
+pub(crate) struct Page;
+
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
 pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
@@ -27,6 +31,7 @@ pub(crate) async fn render_problems(request: Request, next: Next) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error()
         || response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == CONTENT_TYPE)
+        || response.extensions().get::<Page>().is_some()
     {
         return response;
     }

@@ -38,6 +38,7 @@ use crate::{
     error::{ApiError, ApiResult},
     extract::Json,
     limits::Limits,
+    oidc::Oidc,
     problem,
     rights::{self, Rights},
     telemetry,
@@ -74,6 +75,8 @@ pub struct Context {
     pub webhook_key: WebhookKey,
     /// Where the end of the audit chain goes.
     pub audit_exports: AuditExports,
+    /// The identity provider at which people sign in.
+    pub oidc: Oidc,
     /// What one client may take of the service.
     pub limits: Limits,
     /// Cancelled when the process must stop.
@@ -140,6 +143,8 @@ pub fn router<S: Service>(
         clock: context.clock.clone(),
         webhook_key: context.webhook_key.clone(),
         exports: context.audit_exports.clone(),
+        oidc: context.oidc.clone(),
+        service: S::NAME,
         routes: own.clone(),
     };
     let (access, _) = access::routes().with_state(access_state).split_for_parts();

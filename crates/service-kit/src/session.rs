@@ -20,13 +20,18 @@ pub fn secret_of(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
+    cookie_named(headers, COOKIE)
+}
+
+/// The value of a cookie of the request.
+pub(crate) fn cookie_named<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == COOKIE).then_some(value))
+        .find_map(|(name, value)| (name == wanted).then_some(value))
 }
 
 /// Refuses a request with a cookie that another site may have made. A request with a token of its own is not meant: no other
@@ -69,6 +74,11 @@ pub(crate) fn set_cookie(headers: &HeaderMap, secret: &str, seconds: i64) -> Api
         headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with(text))
     };
     let is_tls = starts("origin", "https://") || starts("x-forwarded-proto", "https");
+    set_cookie_of(is_tls, secret, seconds)
+}
+
+/// The same for an answer of which it is known whether its page comes over TLS.
+pub(crate) fn set_cookie_of(is_tls: bool, secret: &str, seconds: i64) -> ApiResult<HeaderValue> {
     let secure = if is_tls { "; Secure" } else { "" };
     HeaderValue::try_from(format!(
         "{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}"

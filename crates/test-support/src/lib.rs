@@ -2,18 +2,22 @@
 //!
 //! Only a development dependency. Nothing is mocked: the services are the real ones, over real HTTP.
 
+mod browser;
 mod database;
 mod desk;
 mod dumps;
 mod fleet;
 mod http;
+mod identity_provider;
 mod service;
 
+pub use browser::{Browser, Shown};
 pub use database::TestDatabase;
 pub use desk::{Desk, NEW, OLD};
 pub use dumps::{dump, restore};
 pub use fleet::TestFleet;
 pub use http::{Answer, Http};
+pub use identity_provider::{CLIENT_SECRET, IdentityProvider};
 pub use service::TestService;
 pub use test_skip::{Reason, is_full, python_tool, shared_data, skip};
 

@@ -10,6 +10,7 @@ use service_kit::{
     Clock, Limits, access,
     audit_export::AuditExports,
     database::{self, Pools},
+    oidc::{Oidc, OidcConfig},
     people::{self, Written},
     server::{self, Context, Service},
     tls::Transport,
@@ -26,6 +27,7 @@ use crate::http::{Answer, Http};
 struct Extra {
     limits: Limits,
     audit_exports: AuditExports,
+    oidc: Oidc,
     transport: Transport,
 }
 
@@ -85,6 +87,19 @@ impl TestService {
         .await
     }
 
+    /// Starts `S` on this listener, clock and limits; people sign in at an identity provider, as `config` says.
+    pub async fn start_with_sign_in<S: Service>(
+        url: &str,
+        settings: S::Settings,
+        (listener, clock, limits): (TcpListener, Clock, Limits),
+        config: &OidcConfig,
+    ) -> Self {
+        let own = format!("http://{}", listener.local_addr().expect("an address"));
+        let oidc = Oidc::new(config, Some(&own)).expect("settings of the provider");
+        Self::start_whole::<S>(url, settings, listener, clock, Extra { oidc, limits, ..Extra::default() })
+            .await
+    }
+
     /// Starts `S` on this listener and clock.
     pub async fn start_on<S: Service>(
         url: &str,
@@ -100,7 +115,7 @@ impl TestService {
         settings: S::Settings,
         listener: TcpListener,
         clock: Clock,
-        Extra { limits, audit_exports, transport }: Extra,
+        Extra { limits, audit_exports, oidc, transport }: Extra,
     ) -> Self {
         service_kit::raise_file_limit();
         let Pools { work: pool, requests: request_pool } =
@@ -114,6 +129,7 @@ impl TestService {
             service_token: SecretString::from(service_token.clone()),
             webhook_key: WebhookKey::new(b"a key of webhooks for tests only").expect("a key"),
             audit_exports,
+            oidc,
             transport,
             limits,
             shutdown: CancellationToken::new(),

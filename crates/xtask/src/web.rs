@@ -16,6 +16,7 @@ const OLDEST_NODE: (u32, u32) = (20, 19);
 /// The private environment in which bootstrap installs Node, if the machine has none that is new enough.
 pub const NODE_ENVIRONMENT: &str = "node-venv";
 const MARKER: &str = "node_modules/installed-lock";
+const IDENTITY_PROVIDER: &str = "crates/test-support/identity-provider";
 const QUICK: Duration = Duration::from_secs(20);
 const INSTALL_DEADLINE: Duration = Duration::from_secs(600);
 const BUILD_DEADLINE: Duration = Duration::from_secs(300);
@@ -47,16 +48,27 @@ fn run(workspace: &Workspace, script: &str) -> anyhow::Result<Verdict> {
 
 /// Makes the packages of the console exactly those of its lock file. Their own scripts do not run.
 pub fn install(workspace: &Workspace) -> anyhow::Result<()> {
-    let folder = folder(workspace);
+    install_in(workspace, "console")
+}
+
+/// The same for the identity provider of the tests.
+pub fn install_identity_provider(workspace: &Workspace) -> anyhow::Result<()> {
+    install_in(workspace, IDENTITY_PROVIDER)
+}
+
+fn install_in(workspace: &Workspace, name: &str) -> anyhow::Result<()> {
+    let folder = workspace.root.join(name);
     let lock = fs::read_to_string(folder.join("package-lock.json"))
-        .context("cannot read `console/package-lock.json`")?;
+        .with_context(|| format!("cannot read `{name}/package-lock.json`"))?;
     let marker = folder.join(MARKER);
     if fs::read_to_string(&marker).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
-    let outcome = Task::new("npm ci", INSTALL_DEADLINE).run(npm(workspace, &["ci"]))?;
+    let mut command = npm(workspace, &["ci"]);
+    command.current_dir(&folder);
+    let outcome = Task::new("npm ci", INSTALL_DEADLINE).run(command)?;
     if !outcome.success {
-        bail!("`npm ci` in console/ failed:\n{}", outcome.all());
+        bail!("`npm ci` in {name}/ failed:\n{}", outcome.all());
     }
     fs::write(&marker, lock).with_context(|| format!("cannot write `{}`", marker.display()))
 }

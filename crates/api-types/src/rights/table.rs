@@ -7,7 +7,7 @@ const fn roles(roles: &'static [Role]) -> Who {
     Who::Roles(roles)
 }
 
-/// A person with a link, or a signed callback; the operation checks it.
+/// A person with a link, a signed callback, or an ID token; the operation checks it.
 const PUBLIC: Who = Who::Public;
 const READ: Who = roles(&[Viewer, Operator, Approver, Auditor, Admin, Service]);
 const WORK: Who = roles(&[Operator, Admin, Service]);
@@ -56,6 +56,9 @@ pub(super) const ACCESS: &[Right] = &[
     right(Get, "/access/audit/exports", AUDIT),
     right(Get, "/access/audit/hashes", AUDIT),
     right(Get, "/access/me", READ),
+    right(Get, "/access/oidc", PUBLIC),
+    right(Post, "/access/oidc/logout", READ),
+    right(Post, "/access/oidc/token", PUBLIC),
     right(Get, "/access/people", READ),
     right(Put, "/access/people/{subject}", ADMIN),
     right(Delete, "/access/people/{subject}", ADMIN),

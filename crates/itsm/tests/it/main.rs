@@ -19,6 +19,7 @@ mod outbox_faults;
 mod problems;
 mod receivers_guard;
 mod reviews;
+mod sign_in;
 mod smtp_server;
 mod transitions;
 mod webhooks;

@@ -18,6 +18,7 @@ mod fetched_feeds;
 mod fleet;
 mod host_list;
 mod inventory;
+mod oidc;
 mod platform;
 mod policies;
 mod real_feeds;

@@ -15,6 +15,7 @@ mod restore;
 mod run;
 mod search;
 mod selection;
+mod sign_in;
 mod sim;
 mod simulate;
 mod up;
@@ -45,6 +46,7 @@ pub use run::{
 };
 pub use search::SearchArguments;
 pub use selection::Selection;
+pub use sign_in::{ContextCommand, LoginArguments};
 pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
 pub use simulate::{ScenarioArguments, SimulateArguments};
 pub use up::UpArguments;
@@ -103,10 +105,15 @@ pub struct GlobalOptions {
     #[arg(long, global = true, env = "SIM_ENGINE_URL", value_name = "URL", hide_short_help = true)]
     pub sim_engine_url: Option<String>,
 
-    /// File that contains your token; by default the admin token in the data folder. The environment variable PATCH_TOKEN
+    /// File that contains your token; by default that of your sign-in, else the admin token in the data folder. The environment variable PATCH_TOKEN
     /// may contain the token itself; an argument must not.
     #[arg(long, global = true, env = "PATCH_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+
+    /// Platform that you have signed in to, by its name; by default the one that `patchctl context use` chose, unless a platform is
+    /// chosen by --server, --port-base or --data-dir.
+    #[arg(long, global = true, env = "PATCH_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
 
     /// Data folder of the platform on this machine; by default /var/lib/patch-manager for root, else
     /// $XDG_DATA_HOME/patch-manager or ~/.local/share/patch-manager.
@@ -206,6 +213,16 @@ pub enum Command {
     /// Package repositories of model machines.
     #[command(subcommand)]
     Repository(RepositoryCommand),
+    /// Sign in at the identity provider of a platform, with a browser on any machine. The token is kept in ~/.config/patchctl, closed to
+    /// others, and ends by itself.
+    Login(LoginArguments),
+    /// Sign out: end the token of the sign-in and remove it from this machine.
+    Logout,
+    /// Show who you are at the platform, your roles, and until when.
+    Whoami,
+    /// Platforms that you have signed in to.
+    #[command(subcommand)]
+    Context(ContextCommand),
     /// Tokens and their roles.
     #[command(subcommand)]
     Token(TokenCommand),

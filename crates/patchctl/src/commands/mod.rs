@@ -21,6 +21,7 @@ mod restore;
 mod run;
 mod run_diff;
 mod search;
+mod sign_in;
 mod sim;
 pub mod simulate;
 mod system_patch;
@@ -80,6 +81,10 @@ pub async fn run(arguments: Arguments) -> CommandResult {
         Command::Fault(command) => sim::fault(&connect()?, command, printer).await,
         Command::Repository(command) => sim::repository(&connect()?, command, printer).await,
 
+        Command::Login(arguments) => sign_in::login(&global, arguments).await,
+        Command::Logout => sign_in::logout(&global).await,
+        Command::Whoami => sign_in::whoami(&connect()?, printer).await,
+        Command::Context(command) => sign_in::context(command, printer),
         Command::Token(command) => access::token(&connect()?, command, printer).await,
         Command::Person(command) => access::person(&connect()?, command, printer).await,
         Command::Proposal(command) => access::proposal(&connect()?, command, printer).await,

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use service_kit::Clock;
 use service_kit::audit_export::AuditExports;
 use service_kit::database::{self, Pools};
+use service_kit::oidc::Oidc;
 use service_kit::server::{self, Context, Service};
 use service_kit::tls::Transport;
 use service_kit::webhooks::WebhookKey;
@@ -39,6 +40,7 @@ struct Common<'a> {
     service_token: &'a SecretString,
     webhook_key: WebhookKey,
     audit_exports: AuditExports,
+    oidc: Oidc,
     transport: Transport,
     clock: Clock,
     shutdown: CancellationToken,
@@ -94,21 +96,26 @@ impl Services {
         let first = services.first.clone();
         let webhook_key = settings::webhook_key(&config.data_dir)?;
         let audit_exports = settings::audit_exports(&config.data_dir)?;
-        let common = |shutdown: &CancellationToken| Common {
+        let common = |shutdown: &CancellationToken, oidc: Oidc| Common {
             database_url,
             service_token,
             webhook_key: webhook_key.clone(),
             audit_exports: audit_exports.clone(),
+            oidc,
             transport: config.transport.clone(),
             clock: config.clock.clone(),
             shutdown: shutdown.child_token(),
         };
         let sim_settings = settings::sim_engine(config)?;
         let patch_settings = settings::patch_manager(addresses, config, &sim_settings)?;
-        services.serve::<SimEngine>(common(&all), sim_engine, sim_settings)?;
-        services.serve::<Cmdb>(common(&all), cmdb, settings::cmdb(addresses)?)?;
-        services.serve::<Itsm>(common(&all), itsm, settings::itsm(addresses, &config.data_dir)?)?;
-        services.serve::<PatchManager>(common(&first), patch_manager, patch_settings)?;
+        let itsm_settings = settings::itsm(addresses, &config.data_dir)?;
+        // Browsers reach two services. The others have no pages at which people sign in.
+        let desk = settings::oidc(&itsm_settings.public_url)?;
+        let console = settings::oidc(&patch_settings.runs.public_url)?;
+        services.serve::<SimEngine>(common(&all, Oidc::default()), sim_engine, sim_settings)?;
+        services.serve::<Cmdb>(common(&all, Oidc::default()), cmdb, settings::cmdb(addresses)?)?;
+        services.serve::<Itsm>(common(&all, desk), itsm, itsm_settings)?;
+        services.serve::<PatchManager>(common(&first, console), patch_manager, patch_settings)?;
         Ok(services)
     }
 
@@ -118,8 +125,16 @@ impl Services {
         listener: TcpListener,
         settings: S::Settings,
     ) -> Result<(), Failure> {
-        let Common { database_url, service_token, webhook_key, audit_exports, transport, clock, shutdown } =
-            common;
+        let Common {
+            database_url,
+            service_token,
+            webhook_key,
+            audit_exports,
+            oidc,
+            transport,
+            clock,
+            shutdown,
+        } = common;
         let pools = Pools::connect(database_url.expose_secret(), S::NAME, POOL)
             .map_err(|_| Failure::new("the database URL is not valid"))?;
         let context = Context {
@@ -129,6 +144,7 @@ impl Services {
             service_token: service_token.clone(),
             webhook_key,
             audit_exports,
+            oidc,
             transport,
             limits: settings::limits()?,
             shutdown,

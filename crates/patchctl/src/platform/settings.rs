@@ -7,6 +7,7 @@ use std::path::Path;
 use service_kit::{
     Limits,
     audit_export::{AuditExportConfig, AuditExports},
+    oidc::{Oidc, OidcConfig},
     webhooks::{WebhookConfig, WebhookKey},
 };
 
@@ -87,6 +88,18 @@ pub fn audit_exports(data_dir: &Path) -> Result<AuditExports, Failure> {
         config.audit_export_file = Some(data_dir.join("audit-heads"));
     }
     AuditExports::new(&config).map_err(|error| Failure::new(format!("{error:#}")))
+}
+
+/// The identity provider, for a service that browsers reach at this address.
+pub fn oidc(public_url: &str) -> Result<Oidc, Failure> {
+    let config: OidcConfig = from_environment()?;
+    // One address cannot be that of both services.
+    if config.oidc_issuer.is_some() && config.oidc_public_url.is_some() {
+        return Err(Failure::new(
+            "OIDC_PUBLIC_URL is for the programs of single services; set PATCH_PUBLIC_URL and PUBLIC_URL instead",
+        ));
+    }
+    Oidc::new(&config, Some(public_url)).map_err(|error| Failure::new(format!("{error:#}")))
 }
 
 /// What one client may take of a service.

@@ -6,6 +6,7 @@ mod backups;
 mod commands;
 mod duties;
 mod imports;
+mod login;
 mod program;
 mod run_parts;
 mod simulate;

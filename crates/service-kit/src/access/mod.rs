@@ -3,15 +3,18 @@
 
 mod agents;
 mod audit;
+mod oidc;
+mod oidc_store;
 mod people;
 pub(crate) mod proposals;
 mod sessions;
+mod sign_in;
 mod store;
 mod tokens;
 mod webhooks;
 
 use api_types::access::Role;
-use axum::Router;
+use axum::{Router, routing::get};
 use chrono::{DateTime, Utc};
 use rand::RngCore;
 use sqlx::{PgConnection, PgPool};
@@ -22,6 +25,7 @@ use crate::{
     audit_export::AuditExports,
     auth::{self, Caller},
     clock::Clock,
+    oidc::Oidc,
     webhooks::WebhookKey,
 };
 
@@ -31,6 +35,8 @@ pub(crate) struct AccessState {
     pub clock: Clock,
     pub webhook_key: WebhookKey,
     pub exports: AuditExports,
+    pub oidc: Oidc,
+    pub service: &'static str,
     /// The service's own routes, which carry out the requests of confirmed proposals.
     pub routes: Router,
 }
@@ -55,6 +61,12 @@ pub(crate) fn routes() -> OpenApiRouter<AccessState> {
         .routes(routes!(webhooks::rotate_webhook))
         .routes(routes!(sessions::get_me))
         .routes(routes!(sessions::start_session, sessions::end_session))
+        .routes(routes!(oidc::get_sign_in_ways))
+        .routes(routes!(oidc::exchange_id_token))
+        .routes(routes!(oidc::sign_out))
+        // Pages: a browser goes there, no program.
+        .route("/access/oidc/login", get(oidc::login))
+        .route("/access/oidc/callback", get(oidc::callback))
 }
 
 /// A fresh token: 256 bits of the operating system's randomness.

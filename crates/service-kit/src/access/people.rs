@@ -7,7 +7,7 @@ use api_types::{
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 
-use super::{AccessState, proposals, store};
+use super::{AccessState, oidc_store, proposals, store};
 use crate::{
     audit,
     auth::{Admin, Viewer},
@@ -53,7 +53,8 @@ pub(super) async fn put_person(
     Ok(second_person::respond(outcome, |made| made))
 }
 
-/// Remove the record of a person: no link decides for them any more. Their tokens stay; revoke them.
+/// Remove the record of a person: no link decides for them any more, and they cannot sign in at the identity provider. Their other
+/// tokens stay; revoke them.
 #[utoipa::path(delete, path = "/access/people/{subject}", tag = "access",
     params(("subject" = String, Path, description = "subject of the person")),
     responses((status = 204), (status = "4XX", body = Problem)))]
@@ -68,6 +69,7 @@ pub(super) async fn delete_person(
     if !people::remove_person(&mut tx, &subject, written).await? {
         return Err(ApiError::not_found(format!("person `{subject}`")));
     }
+    oidc_store::end_sign_ins_of(&mut tx, &subject, state.clock.now()).await?;
     let record = audit::Record::new("delete_person", format!("person/{subject}")).before(&before);
     audit::record(&mut tx, &caller, record).await?;
     tx.commit().await?;

@@ -30,11 +30,17 @@ const MOST: i64 = 20;
 /// Read who the caller is and what the caller may do.
 #[utoipa::path(get, path = "/access/me", tag = "access",
     responses((status = 200, body = Me), (status = "4XX", body = Problem)))]
-pub(super) async fn get_me(State(state): State<AccessState>, caller: Viewer) -> ApiResult<Json<Me>> {
+pub(super) async fn get_me(
+    State(state): State<AccessState>,
+    caller: Viewer,
+    headers: HeaderMap,
+) -> ApiResult<Json<Me>> {
     let mut conn = state.pool.acquire().await?;
     let token = find_token(&mut conn, caller_token(&caller)?).await?;
     let Viewer(Caller { subject, roles, .. }) = caller;
-    Ok(Json(Me { subject, roles, expires_at: token.expires_at, is_session: token.session_of.is_some() }))
+    let is_by_cookie = !headers.contains_key(header::AUTHORIZATION);
+    let is_session = token.session_of.is_some() || (token.provider.is_some() && is_by_cookie);
+    Ok(Json(Me { subject, roles, expires_at: token.expires_at, is_session, provider: token.provider }))
 }
 
 /// Start a session of a browser with the token of the request: the answer sets a cookie that scripts cannot read. It lasts 8
@@ -52,7 +58,7 @@ pub(super) async fn start_session(
     let (secret, id, parent, now) = (new_secret(), Uuid::now_v7(), caller_token(&caller)?, state.clock.now());
     let mut tx = state.pool.begin().await?;
     let token = find_token(&mut tx, parent).await?;
-    if token.session_of.is_some() {
+    if token.session_of.is_some() || token.provider.is_some() {
         return Err(ApiError::forbidden("a session cannot start another one; sign in with a token"));
     }
     let expires_at = token.expires_at.min(now + LASTS);
@@ -87,10 +93,18 @@ pub(super) async fn end_session(
     caller: Viewer,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let id = caller_token(&caller)?;
+    end(&state, &caller).await?;
+    let cookie = session::set_cookie(&headers, "", 0)?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+}
+
+/// Ends the session of the request, or its token if a sign-in at the identity provider gave it.
+pub(super) async fn end(state: &AccessState, caller: &Caller) -> ApiResult<()> {
+    let id = caller_token(caller)?;
     let mut tx = state.pool.begin().await?;
     let ended = sqlx::query!(
-        "UPDATE platform.tokens SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1 AND session_of IS NOT NULL",
+        "UPDATE platform.tokens SET revoked_at = coalesce(revoked_at, $2)
+         WHERE id = $1 AND (session_of IS NOT NULL OR identity IS NOT NULL)",
         id,
         state.clock.now()
     )
@@ -100,10 +114,9 @@ pub(super) async fn end_session(
     if ended == 0 {
         return Err(ApiError::not_found("session of this request: it is signed in with a token"));
     }
-    audit::record(&mut tx, &caller, audit::Record::new("end_session", object(id))).await?;
+    audit::record(&mut tx, caller, audit::Record::new("end_session", object(id))).await?;
     tx.commit().await?;
-    let cookie = session::set_cookie(&headers, "", 0)?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+    Ok(())
 }
 
 fn caller_token(caller: &Caller) -> ApiResult<Uuid> {
@@ -117,13 +130,20 @@ fn object(id: Uuid) -> String {
 struct TokenLife {
     expires_at: DateTime<Utc>,
     session_of: Option<Uuid>,
+    /// The issuer at which the person signed in for it.
+    provider: Option<String>,
 }
 
 async fn find_token(conn: &mut PgConnection, id: Uuid) -> ApiResult<TokenLife> {
-    sqlx::query_as!(TokenLife, "SELECT expires_at, session_of FROM platform.tokens WHERE id = $1", id)
-        .fetch_optional(conn)
-        .await?
-        .ok_or_else(|| ApiError::unauthenticated("this session has ended; sign in again"))
+    sqlx::query_as!(
+        TokenLife,
+        r#"SELECT expires_at, session_of, issuer AS "provider?" FROM platform.tokens
+           LEFT JOIN platform.identities ON identities.id = tokens.identity WHERE tokens.id = $1"#,
+        id
+    )
+    .fetch_optional(conn)
+    .await?
+    .ok_or_else(|| ApiError::unauthenticated("this session has ended; sign in again"))
 }
 
 /// Removes the sessions of the token that have expired, and the oldest ones above the limit.

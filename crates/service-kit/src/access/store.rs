@@ -174,7 +174,10 @@ pub(super) async fn list_approvers(
     let rows = sqlx::query!(
         r#"SELECT subject AS "subject!", created_at AS "since!", 'token' AS "by!", created_by, confirmed_by
            FROM platform.tokens WHERE 'approver' = ANY(roles) AND revoked_at IS NULL AND expires_at > $1
-               AND session_of IS NULL
+               AND session_of IS NULL AND identity IS NULL
+           UNION ALL
+           SELECT subject, min(created_at), 'sign_in', NULL, NULL FROM platform.tokens
+           WHERE 'approver' = ANY(roles) AND revoked_at IS NULL AND expires_at > $1 AND identity IS NOT NULL GROUP BY subject
            UNION ALL
            SELECT subject, updated_at, 'link', updated_by, confirmed_by FROM platform.people
            WHERE 'approver' = ANY(roles) AND removed_at IS NULL

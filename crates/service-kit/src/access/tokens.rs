@@ -77,7 +77,7 @@ pub(super) async fn list_tokens(
     let (limit, after) = (request.limit()?, request.after::<Uuid>()?);
     let rows = sqlx::query!(
         "SELECT id, subject, roles, ci_id, created_at, expires_at, revoked_at, created_by, confirmed_by FROM platform.tokens
-         WHERE session_of IS NULL AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
+         WHERE session_of IS NULL AND identity IS NULL AND ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2",
         after,
         limit + 1,
     )

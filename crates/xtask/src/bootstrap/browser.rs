@@ -1,4 +1,4 @@
-//! Node, Chromium and the packages of the console, with which its pages are built and tested.
+//! Node, Chromium, the packages of the console, with which its pages are built and tested, and the identity provider of the tests.
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ pub fn ensure(workspace: &Workspace, apt: &mut Apt) -> anyhow::Result<String> {
         return Ok(format!("no browser ({obstacle})"));
     }
     web::install(workspace)?;
+    web::install_identity_provider(workspace)?;
     if find_chromium().is_none() {
         say("Chromium is missing");
         apt.install(&["chromium"])?;

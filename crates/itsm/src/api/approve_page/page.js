@@ -7,7 +7,12 @@ const id = document.querySelector("main").dataset.change;
 const path = "../itsm/changes/" + id;
 let token = "";
 // The secret of a one-time link is after `#`, which browsers do not send; it is removed from the address bar, too.
-let link = new URLSearchParams(location.hash.slice(1)).get("link") || "";
+const secret = new URLSearchParams(location.hash.slice(1));
+let link = secret.get("link") || "";
+// Who comes back from a sign-in that failed may enter a token.
+const wantsToken = secret.has("token");
+// Where people sign in at an identity provider, the browser has a session, and a link alone decides nothing.
+let isSession = false;
 history.replaceState(null, "", location.pathname);
 let change = null;
 let tag = "";
@@ -15,12 +20,16 @@ let tag = "";
 async function ask(url, options) {
   const answer = await fetch(url, {
     ...options,
-    headers: { ...(token ? { "Authorization": "Bearer " + token } : {}), ...options.headers },
-    credentials: "omit",
+    headers: {
+      ...(token ? { "Authorization": "Bearer " + token } : {}),
+      ...(isSession && !token ? { "X-Patch-Console": "1" } : {}),
+      ...options.headers,
+    },
+    credentials: isSession && !token ? "same-origin" : "omit",
     cache: "no-store",
   });
   const body = await answer.json();
-  if (!answer.ok) throw new Error(body.detail || "the service answered " + answer.status);
+  if (!answer.ok) throw Object.assign(new Error(body.detail || "the service answered " + answer.status), { status: answer.status });
   tag = answer.headers.get("ETag") || "";
   return body;
 }
@@ -94,7 +103,37 @@ async function readByLink() {
   }
 }
 
-if (link) readByLink();
+async function begin() {
+  let provider = null;
+  try {
+    provider = (await ask("../access/oidc", {})).provider;
+  } catch {
+    // The token and the link work without it.
+  }
+  if (provider) await readBySession(provider);
+  else if (link) await readByLink();
+}
+
+async function readBySession(provider) {
+  link = "";
+  const login = "../access/oidc/login?return_to=" + encodeURIComponent(location.pathname);
+  element("provider").textContent = "Sign in with " + provider.name;
+  element("provider").href = login;
+  element("sign-in").hidden = false;
+  isSession = true;
+  try {
+    const me = await ask("../access/me", {});
+    show(await ask(path, {}));
+    element("enter").hidden = true;
+    element("sign-in").hidden = true;
+    say("You decide as " + me.subject + ".");
+  } catch (error) {
+    if (error.status === 401 && !wantsToken) location.assign(login);
+    else if (error.status !== 401) say(error.message);
+  }
+}
+
+begin();
 
 element("enter").addEventListener("submit", async (event) => {
   event.preventDefault();

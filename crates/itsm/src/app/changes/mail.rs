@@ -85,10 +85,11 @@ async fn queue_request(
     Ok(())
 }
 
-/// A link for one approver of the present change; `None` if the service has no key.
+/// A link for one approver of the present change; `None` if the service has no key, or people sign in instead.
 fn new_link(app: &App, change: &Change, address: &str, person: &Person) -> Option<ApprovalLink> {
     let lives = TimeDelta::hours(i64::from(app.link_hours));
-    app.links.is_available().then(|| ApprovalLink {
+    let decides = app.links.is_available() && !app.needs_sign_in;
+    decides.then(|| ApprovalLink {
         id: Uuid::now_v7(),
         change_id: change.id.to_string(),
         approver: address.to_owned(),

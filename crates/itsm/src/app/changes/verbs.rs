@@ -264,13 +264,19 @@ pub async fn decide_by_link(app: &App, id: &ChangeId, request: &DecideByLink) ->
     act.finish(&call, &reason).await
 }
 
-/// The link of a token. Every fault has the same answer.
+/// The link of a token. Every fault has the same answer. Where people sign in at an identity provider, no link decides, not even one
+/// that was sent before.
 async fn proven_link(
     app: &App,
     conn: &mut PgConnection,
     id: &ChangeId,
     token: &str,
 ) -> ApiResult<ApprovalLink> {
+    if app.needs_sign_in {
+        return Err(ApiError::unauthenticated(
+            "a link alone decides nothing here: open it in a browser and sign in, or decide with a token",
+        ));
+    }
     let link_id = LinkSigner::id_of(token).ok_or_else(no_link)?;
     let link = store::links::find_link(conn, link_id).await?.ok_or_else(no_link)?;
     if link.change_id == id.as_str() && app.links.verifies(token, &link) { Ok(link) } else { Err(no_link()) }
