@@ -3,6 +3,7 @@
 mod advisories;
 mod command_line;
 mod compliance;
+mod diagnosis;
 mod feeds;
 mod host_list;
 mod pending_restart;
@@ -20,6 +21,7 @@ mod what_if;
 pub use advisories::*;
 pub use command_line::{CommandLine, NotCommands, split_commands};
 pub use compliance::*;
+pub use diagnosis::*;
 pub use feeds::*;
 pub use host_list::*;
 pub use pending_restart::*;

@@ -1,6 +1,7 @@
 //! The routes, a module per resource: extract, call `app`, convert.
 
 mod calendars;
+mod diagnosis;
 mod plans;
 mod predictions;
 mod previews;
@@ -26,4 +27,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(predictions::routes())
         .merge(previews::routes())
         .merge(calendars::routes())
+        .merge(diagnosis::routes())
 }
