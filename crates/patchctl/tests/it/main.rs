@@ -5,6 +5,7 @@ mod audit_exports;
 mod commands;
 mod duties;
 mod imports;
+mod manners;
 mod program;
 mod run_parts;
 mod simulate;
