@@ -12,7 +12,7 @@ use crate::suggest;
 use schema::Schemas;
 
 /// What people write in files and requests: its name here, and that of its schema.
-const RESOURCES: [(&str, &str); 19] = [
+const RESOURCES: [(&str, &str); 18] = [
     ("calendar", "CreateCalendar"),
     ("change", "CreateChange"),
     ("ci", "CreateCi"),
@@ -20,7 +20,6 @@ const RESOURCES: [(&str, &str); 19] = [
     ("fault", "CreateFault"),
     ("feed", "PutFeed"),
     ("incident", "CreateIncident"),
-    ("maintenance", "SetMaintenance"),
     ("notification", "CreateNotification"),
     ("person", "PutPerson"),
     ("policy", "Policy"),
