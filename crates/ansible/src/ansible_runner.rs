@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use bound_child::{BoundCommand, ProcessStat};
@@ -22,7 +23,7 @@ use tokio::{
 
 use crate::{
     by_hand::ByHand,
-    environment::ChildSettings,
+    environment::{ChildSettings, bare_environment},
     error::StartError,
     event_reader::{LastLine, read_events},
     judge,
@@ -37,6 +38,9 @@ use crate::{
     ssh_files::SshFiles,
     supervisor::Supervisor,
 };
+
+/// A question about the version is answered within seconds, or not at all.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs `ansible-playbook`.
 #[derive(Debug, Clone)]
@@ -58,6 +62,31 @@ impl AnsibleRunner {
 
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// The first line of what `--version` prints, or why there is none.
+    pub async fn version(&self) -> Result<String, String> {
+        let home = tempfile::tempdir().map_err(|error| format!("there is no temporary folder: {error}"))?;
+        let mut command = tokio::process::Command::new(&self.program);
+        command.arg("--version").env_clear().envs(bare_environment(&self.program, home.path()));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let answered = tokio::time::timeout(VERSION_TIMEOUT, command.output()).await;
+        let output = match answered {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => return Err(format!("`ansible-playbook` cannot be started: {error}")),
+            Err(_) => {
+                return Err(format!(
+                    "`ansible-playbook --version` took longer than {} s",
+                    VERSION_TIMEOUT.as_secs()
+                ));
+            }
+        };
+        if !output.status.success() {
+            return Err(format!("`ansible-playbook --version` failed: {}", output.status));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let first = text.lines().next().map(str::trim).filter(|line| !line.is_empty());
+        first.map(str::to_owned).ok_or_else(|| "`ansible-playbook --version` printed nothing".to_owned())
     }
 
     pub async fn start(&self, run: PlaybookRun) -> Result<RunningPlaybook, StartError> {

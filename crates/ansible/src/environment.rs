@@ -7,6 +7,24 @@ use crate::{playbook::Playbooks, run_folder::RunFolder};
 
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What a program of Ansible needs to say which version it is. It writes to its home, even then.
+pub(crate) fn bare_environment(program: &Path, home: &Path) -> [(&'static str, OsString); 4] {
+    [
+        ("PATH", search_path(program)),
+        ("HOME", home.into()),
+        ("LANG", "C.UTF-8".into()),
+        ("LC_ALL", "C.UTF-8".into()),
+    ]
+}
+
+/// The folder of the program, and those of the system.
+fn search_path(program: &Path) -> OsString {
+    let mut path = program.parent().map(|folder| folder.as_os_str().to_owned()).unwrap_or_default();
+    path.push(":");
+    path.push(SYSTEM_PATH);
+    path
+}
+
 pub(crate) struct ChildSettings<'a> {
     pub program: &'a Path,
     pub playbooks: &'a Playbooks,
@@ -18,11 +36,8 @@ pub(crate) struct ChildSettings<'a> {
 
 impl ChildSettings<'_> {
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
-        let mut path = self.program.parent().map(|folder| folder.as_os_str().to_owned()).unwrap_or_default();
-        path.push(":");
-        path.push(SYSTEM_PATH);
         let mut environment: Vec<(&str, OsString)> = vec![
-            ("PATH", path),
+            ("PATH", search_path(self.program)),
             ("HOME", self.folder.path().into()),
             ("TMPDIR", self.folder.temporary().into()),
             ("LANG", "C.UTF-8".into()),

@@ -6,7 +6,7 @@ use api_types::access::Outcome;
 use api_types::patch::{
     AdvisoryDetail, AdvisoryHistory, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, ApprovePolicy,
     AskFreezes, Calendar, CiCompliance, ComplianceDay, ComplianceSummary, ConfirmInstallation,
-    CreateCalendar, CreateException, Exception, Feed, FeedPreset, FreezeConflicts, HostCompliance,
+    CreateCalendar, CreateException, Diagnosis, Exception, Feed, FeedPreset, FreezeConflicts, HostCompliance,
     HostStatus, Installation, InstalledOn, Inventory, InventoryReport, LogLine, PendingPackage,
     PlanComparison, PolicyPreview, PolicyVersion, PredictionLedger, PreviewPolicy, PutFeed, ReleaseCoverage,
     Remediate, RunDetail, RunDiff, RunReport, RunSummary, RunTrace, Scan, SearchResults, ServiceLevels,
@@ -340,6 +340,11 @@ impl PatchClient {
     /// What a run that has ended did.
     pub async fn get_run_trace(&self, id: RunId) -> Result<RunTrace, ClientError> {
         self.0.get(&format!("/patch/runs/{id}/trace"), &[]).await
+    }
+
+    /// What the patch-manager sees of its machine and its database.
+    pub async fn get_diagnosis(&self) -> Result<Diagnosis, ClientError> {
+        self.0.get("/patch/diagnosis", &[]).await
     }
 
     /// Hosts, CVEs, packages, runs, changes and customers by a few characters.

@@ -6,6 +6,8 @@ use api_client::ClientError;
 use api_types::{problem::Problem, problem_types};
 use local_postgres::LaunchError;
 
+use crate::output;
+
 /// The exit statuses of every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -25,6 +27,8 @@ pub struct Failure {
     message: String,
     details: Vec<String>,
     hint: Option<String>,
+    /// Whether something that was named does not exist.
+    is_missing: bool,
 }
 
 pub type CommandResult = Result<ExitStatus, Failure>;
@@ -33,7 +37,13 @@ pub const OK: CommandResult = Ok(ExitStatus::Ok);
 
 impl Failure {
     pub fn new(message: impl Into<String>) -> Self {
-        Self { status: ExitStatus::Failed, message: message.into(), details: Vec::new(), hint: None }
+        Self {
+            status: ExitStatus::Failed,
+            message: message.into(),
+            details: Vec::new(),
+            hint: None,
+            is_missing: false,
+        }
     }
 
     /// Invalid arguments that clap cannot detect by itself.
@@ -46,14 +56,29 @@ impl Failure {
         self
     }
 
+    pub fn details(mut self, details: impl IntoIterator<Item = String>) -> Self {
+        self.details.extend(details);
+        self
+    }
+
+    #[cfg(test)]
+    pub fn listed(&self) -> &[String] {
+        &self.details
+    }
+
+    /// Whether the platform does not know a thing of this name.
+    pub fn misses(&self, name: &str) -> bool {
+        self.is_missing && self.message.contains(name)
+    }
+
     /// Prints to standard error and returns the exit status.
     pub fn report(&self) -> ExitCode {
-        eprintln!("error: {}", self.message);
+        eprintln!("{} {}", output::error_label(), self.message);
         for detail in &self.details {
             eprintln!("  {detail}");
         }
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
+            output::hint(hint);
         }
         self.status.into()
     }
@@ -83,6 +108,7 @@ fn refused(service: &str, problem: &Problem) -> Failure {
     let fields = problem.errors.iter();
     failure.details = fields.map(|error| format!("{}: {}", error.pointer, error.detail)).collect();
     failure.details.extend(problem.request_id.as_ref().map(|id| format!("request id: {id}")));
+    failure.is_missing = problem.status == 404;
     let hint = match problem.status {
         401 => "pass a valid token with --token-file or the environment variable PATCH_TOKEN",
         403 if problem.kind == problem_types::FORBIDDEN.uri() => {

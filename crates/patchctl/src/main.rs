@@ -6,6 +6,7 @@
 
 mod arguments;
 mod commands;
+mod complete;
 mod connect;
 mod context;
 mod demo;
@@ -14,27 +15,31 @@ mod input;
 mod output;
 mod platform;
 mod poll;
+mod resolve;
+mod suggest;
 mod watch;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap_complete::CompleteEnv;
 
-use crate::arguments::Arguments;
+use crate::arguments::Invocation;
 use crate::failure::{ExitStatus, Failure};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    // A shell that completes a line gets its answer here, and the process ends.
+    CompleteEnv::with_factory(arguments::command).complete();
+    let invocation = Invocation::of(arguments::command().get_matches());
     service_kit::raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::new(format!("cannot start: {error}")).report(),
     };
-    let result = runtime.block_on(commands::run(arguments));
+    let result = runtime.block_on(commands::run(&invocation));
     // Threads that are still busy after a stop must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_millis(200));
     match result {

@@ -102,7 +102,10 @@ impl Right {
     pub fn sentence(&self) -> String {
         let roles = self.names_of_roles();
         let who = match roles.as_slice() {
-            [] => "Needs no token; where it decides something, a link, a signature or an ID token is checked.".to_owned(),
+            [] => {
+                "Needs no token; where it decides something, a link, a signature or an ID token is checked."
+                    .to_owned()
+            }
             [only] => format!("Role: `{only}`."),
             many => format!("Roles: `{}`.", many.join("`, `")),
         };

@@ -111,6 +111,7 @@ const PATCH_MANAGER: &[Right] = &[
     right(Put, "/patch/customers/{slug}/ratings/{version}", WORK),
     right(Post, "/patch/customers/{slug}/reports", WORK),
     right(Get, "/patch/deployments", READ),
+    right(Get, "/patch/diagnosis", WORK),
     right(Get, "/patch/exceptions", READ),
     right(Post, "/patch/exceptions", WORK),
     right(Get, "/patch/exceptions/{id}", READ),

@@ -1,6 +1,7 @@
 //! The routes, a module per resource: extract, call `app`, convert.
 
 mod calendars;
+mod diagnosis;
 mod installation;
 mod plans;
 mod predictions;
@@ -27,5 +28,6 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(predictions::routes())
         .merge(previews::routes())
         .merge(calendars::routes())
+        .merge(diagnosis::routes())
         .merge(installation::routes())
 }

@@ -2,6 +2,7 @@
 
 pub mod calendars;
 pub(crate) mod change_text;
+pub mod diagnosis;
 pub(crate) mod feed_alerts;
 pub(crate) mod following_runs;
 mod freeze_prices;

@@ -1,6 +1,7 @@
 //! SQL only: functions that take a connection of the caller.
 
 pub mod calendars;
+pub mod diagnosis;
 pub mod host_states;
 pub mod host_steps;
 pub mod installation;

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use service_kit::audit_export::PublicKey;
 use uuid::Uuid;
 
-use super::{Most, parse_name};
+use super::{Most, ShortId, parse_name};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -41,7 +41,7 @@ pub enum TokenCommand {
     List(Most),
     /// Revoke a token; every service refuses it within seconds. With the token of an agent, all those of agents of its CI are
     /// revoked.
-    Revoke { id: Uuid },
+    Revoke { id: ShortId<Uuid> },
     /// Replace the token of an agent, with which this is called, by a new one for the same time. Its secret is printed only this
     /// once; the old one expires within an hour.
     Rotate,
@@ -90,9 +90,9 @@ pub enum ProposalCommand {
     },
     /// Confirm what somebody else proposed. The secret of a token is printed only this once; without a terminal, only the secret
     /// is printed.
-    Confirm { id: Uuid },
+    Confirm { id: ShortId<Uuid> },
     /// Reject a proposal, or withdraw an own one.
-    Reject { id: Uuid },
+    Reject { id: ShortId<Uuid> },
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,8 @@ use clap::Subcommand;
 use domain::ids::{CiId, RunId};
 use uuid::Uuid;
 
-use super::{ImportArguments, Most, RequestFile, Selection, parse_name, parse_pair, parse_time};
+use super::{ImportArguments, Most, RequestFile, Selection, ShortId, parse_name, parse_pair, parse_time};
+use crate::complete;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -38,7 +39,10 @@ pub enum CiCommand {
         most: Most,
     },
     /// Show one configuration item.
-    Show { id: CiId },
+    Show {
+        #[arg(add = complete::hosts())]
+        id: CiId,
+    },
     /// Create a configuration item, from arguments or from a file.
     Create {
         #[arg(required_unless_present = "file")]
@@ -61,6 +65,7 @@ pub enum CiCommand {
     },
     /// Change a configuration item.
     Update {
+        #[arg(add = complete::hosts())]
         id: CiId,
         #[arg(long)]
         name: Option<String>,
@@ -84,9 +89,13 @@ pub enum CiCommand {
         if_version: Option<i64>,
     },
     /// Take a configuration item out of service; its history is kept.
-    Decommission { id: CiId },
+    Decommission {
+        #[arg(add = complete::hosts())]
+        id: CiId,
+    },
     /// Show what a configuration item affects and what it depends on.
     Impact {
+        #[arg(add = complete::hosts())]
         id: CiId,
         /// Number of levels to follow, 1 to 20.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20))]
@@ -94,6 +103,7 @@ pub enum CiCommand {
     },
     /// Show who changed what, when and why, newest first.
     History {
+        #[arg(add = complete::hosts())]
         id: CiId,
         #[command(flatten)]
         most: Most,
@@ -103,6 +113,7 @@ pub enum CiCommand {
     Maintenance(MaintenanceCommand),
     /// Record the result of patching that was done elsewhere.
     PatchState {
+        #[arg(add = complete::hosts())]
         id: CiId,
         #[command(flatten)]
         request: RequestFile,
@@ -117,8 +128,8 @@ pub enum CiCommand {
         #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_pair)]
         tags: Vec<(String, String)>,
         /// Fix the hosts and groups for this run.
-        #[arg(long, value_name = "RUN")]
-        run: Option<RunId>,
+        #[arg(long, value_name = "RUN", add = complete::runs())]
+        run: Option<ShortId<RunId>>,
     },
     /// Copy the machines of the sim-engine into the CMDB.
     Sync {
@@ -134,6 +145,7 @@ pub enum CiCommand {
 pub enum MaintenanceCommand {
     /// Start maintenance, or change its end.
     On {
+        #[arg(add = complete::hosts())]
         id: CiId,
         #[arg(long)]
         reason: String,
@@ -149,6 +161,7 @@ pub enum MaintenanceCommand {
     },
     /// End maintenance.
     Off {
+        #[arg(add = complete::hosts())]
         id: CiId,
         /// Who owns it.
         #[arg(long, env = "USER", default_value = "operator")]
@@ -164,6 +177,7 @@ Examples:
 pub enum RelationshipCommand {
     /// List the relationships of a configuration item.
     List {
+        #[arg(add = complete::hosts())]
         ci: CiId,
         #[command(flatten)]
         most: Most,

@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use domain::ids::{CiId, PolicyId, ScanId};
 
-use super::{Most, Selection};
+use super::{CompareArguments, Most, Selection};
+use crate::complete;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -18,6 +19,9 @@ pub enum ComplianceCommand {
     /// Compliance of the fleet; the default of `patchctl compliance`.
     Summary,
     /// List hosts, one row per host: status with reason, what is pending, and how bad it is.
+    ///
+    /// The platform itself sorts by name, by severity (exploited and severe first), by due (the earliest first) and by pending
+    /// (most first), before the limit applies. Any other column sorts what is printed.
     #[command(after_help = "\
 Examples:
   patchctl compliance list --status non_compliant,unknown --env prod
@@ -40,15 +44,12 @@ Examples:
         /// Only hosts with a pending fix of a CVE that is known to be exploited.
         #[arg(long)]
         kev: bool,
-        /// Order: by name, by severity (exploited and severe first), by due date (earliest first) or by pending fixes (most
-        /// first).
-        #[arg(long, value_enum, default_value_t = SortName::Name)]
-        sort: SortName,
         #[command(flatten)]
         most: Most,
     },
     /// Show what is missing on one host, one row per package with its newest fix.
     Show {
+        #[arg(add = complete::hosts())]
         ci: CiId,
         /// Show each missing advisory.
         #[arg(long)]
@@ -56,6 +57,7 @@ Examples:
     },
     /// Show the vulnerabilities of one host for which its vendor has no fix, and what the vendor says.
     Unfixed {
+        #[arg(add = complete::hosts())]
         ci: CiId,
         #[command(flatten)]
         most: Most,
@@ -108,7 +110,7 @@ Examples:
         #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
         format: ExportFormat,
         /// Only results of this policy.
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", add = complete::policies())]
         policy: Option<PolicyId>,
         /// Only hosts of this environment.
         #[arg(long)]
@@ -120,14 +122,6 @@ Examples:
         #[arg(long)]
         status: Option<String>,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SortName {
-    Name,
-    Severity,
-    Due,
-    Pending,
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,6 +143,15 @@ Examples:
         #[command(flatten)]
         most: Most,
     },
+    /// Compare package versions as a package manager does, without a platform.
+    ///
+    /// Standard input has one tab-separated pair per line; each answer is a line `<`, `=`, `>` or `invalid`. Exit status 3
+    /// when some were invalid.
+    #[command(after_help = "\
+Examples:
+  patchctl package compare rpm 1:3.0.7-24.el9 1:3.0.7-27.el9
+  printf '1.0~rc1\\t1.0\\n' | patchctl package compare dpkg")]
+    Compare(CompareArguments),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,7 +8,9 @@ use domain::{
 };
 use uuid::Uuid;
 
-use super::{Most, RequestFile, parse_name};
+use super::short_id::parse_change;
+use super::{IncidentId, Most, ProblemId, RequestFile, ShortId, parse_name};
+use crate::complete;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -36,12 +38,16 @@ pub enum ChangeCommand {
         most: Most,
     },
     /// Show one change, with its approvals and evidence.
-    Show { id: ChangeId },
+    Show {
+        #[arg(add = complete::changes())]
+        id: ShortId<ChangeId>,
+    },
     /// Create a draft of a change.
     Create(RequestFile),
     /// Edit a change that has not started; this voids its approvals.
     Update {
-        id: ChangeId,
+        #[arg(add = complete::changes())]
+        id: ShortId<ChangeId>,
         #[command(flatten)]
         request: RequestFile,
         /// Only if it still has this version.
@@ -49,14 +55,18 @@ pub enum ChangeCommand {
         if_version: Option<i64>,
     },
     /// Request approval.
-    Submit { id: ChangeId },
+    Submit {
+        #[arg(add = complete::changes())]
+        id: ShortId<ChangeId>,
+    },
     /// Approve somebody else's change.
     Approve(DecisionFields),
     /// Reject somebody else's change.
     Reject(DecisionFields),
     /// Start the work of an approved change.
     Execute {
-        id: ChangeId,
+        #[arg(add = complete::changes())]
+        id: ShortId<ChangeId>,
         /// Hash of the plan that is about to be executed.
         #[arg(long, value_name = "HASH")]
         plan_hash: Option<String>,
@@ -69,15 +79,21 @@ pub enum ChangeCommand {
     Cancel(CloseFields),
     /// Record the review of an emergency change after its end.
     Review {
-        id: ChangeId,
+        #[arg(add = complete::changes())]
+        id: ShortId<ChangeId>,
         /// Findings of the review.
         #[arg(long)]
         notes: String,
     },
     /// List other changes and freezes on the same hosts at the same time.
-    Conflicts { id: ChangeId },
+    Conflicts {
+        #[arg(add = complete::changes())]
+        id: ShortId<ChangeId>,
+        #[command(flatten)]
+        most: Most,
+    },
     /// List the templates that pre-approve standard changes.
-    Templates,
+    Templates(Most),
     /// Write a template: `description`, `max_risk`, `max_span_hours`, `owner` and `expires_at` in a file. It approves nothing
     /// until an approver who did not write it approves it.
     SetTemplate {
@@ -92,7 +108,8 @@ pub enum ChangeCommand {
 
 #[derive(Debug, Args)]
 pub struct DecisionFields {
-    pub id: ChangeId,
+    #[arg(add = complete::changes())]
+    pub id: ShortId<ChangeId>,
     #[arg(long, default_value = "")]
     pub comment: String,
     /// Decide only if the change is for exactly this plan.
@@ -102,7 +119,8 @@ pub struct DecisionFields {
 
 #[derive(Debug, Args)]
 pub struct CloseFields {
-    pub id: ChangeId,
+    #[arg(add = complete::changes())]
+    pub id: ShortId<ChangeId>,
     #[arg(long, default_value = "")]
     pub notes: String,
     /// successful, successful_issues or unsuccessful.
@@ -124,7 +142,7 @@ pub enum IncidentCommand {
         most: Most,
     },
     /// Show one incident.
-    Show { id: String },
+    Show { id: ShortId<IncidentId> },
     /// Open an incident.
     #[command(
         after_help = "Example:\n  patchctl incident create 'web-07 does not boot' --severity high --ci web-07"
@@ -138,18 +156,18 @@ pub enum IncidentCommand {
         description: String,
         #[arg(long = "ci", value_name = "ID")]
         ci_ids: Vec<CiId>,
-        #[arg(long, value_name = "CHG")]
+        #[arg(long, value_name = "CHG", value_parser = parse_change)]
         change: Option<ChangeId>,
     },
     /// Change an incident.
     Update {
-        id: String,
+        id: ShortId<IncidentId>,
         #[command(flatten)]
         request: RequestFile,
     },
     /// Resolve an incident.
     Resolve {
-        id: String,
+        id: ShortId<IncidentId>,
         /// What resolved it.
         #[arg(long)]
         resolution: String,
@@ -167,7 +185,7 @@ pub enum ProblemCommand {
         most: Most,
     },
     /// Show one problem.
-    Show { id: String },
+    Show { id: ShortId<ProblemId> },
     /// Record the cause of incidents.
     Create {
         short_description: String,
@@ -178,7 +196,7 @@ pub enum ProblemCommand {
     },
     /// Change a problem: `state`, `root_cause`, `workaround`, ...
     Update {
-        id: String,
+        id: ShortId<ProblemId>,
         #[command(flatten)]
         request: RequestFile,
     },
@@ -195,7 +213,7 @@ pub enum NotificationCommand {
         most: Most,
     },
     /// Show one notification.
-    Show { id: Uuid },
+    Show { id: ShortId<Uuid> },
     /// Queue a notification.
     Create {
         /// email or webhook.
@@ -216,5 +234,5 @@ pub enum NotificationCommand {
         customer: Option<CiId>,
     },
     /// Send a failed notification again.
-    Resend { id: Uuid },
+    Resend { id: ShortId<Uuid> },
 }

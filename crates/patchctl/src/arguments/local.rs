@@ -1,4 +1,4 @@
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use domain::time::OffsetDays;
 
 #[derive(Debug, Subcommand)]
@@ -40,23 +40,27 @@ Examples:
     },
 }
 
+#[derive(Debug, Args)]
+pub struct VersionArguments {
+    #[command(subcommand)]
+    pub command: Option<VersionCommand>,
+}
+
+/// What was `patchctl version` before it printed the version of the program.
 #[derive(Debug, Subcommand)]
 pub enum VersionCommand {
-    /// Compare versions as a package manager does.
-    ///
-    /// Standard input has one tab-separated pair per line; each answer is a line `<`, `=`, `>` or `invalid`. Exit status 3
-    /// when some were invalid.
-    #[command(after_help = "\
-Examples:
-  patchctl version compare rpm 1:3.0.7-24.el9 1:3.0.7-27.el9
-  printf '1.0~rc1\\t1.0\\n' | patchctl version compare dpkg")]
-    Compare {
-        #[arg(value_enum)]
-        packaging: PackagingName,
-        /// Compare this pair instead of those on standard input.
-        #[arg(num_args = 2, value_names = ["A", "B"], allow_hyphen_values = true)]
-        pair: Vec<String>,
-    },
+    /// Compare package versions; now `patchctl package compare`.
+    #[command(hide = true)]
+    Compare(CompareArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    #[arg(value_enum)]
+    pub packaging: PackagingName,
+    /// Compare this pair instead of those on standard input.
+    #[arg(num_args = 2, value_names = ["A", "B"], allow_hyphen_values = true)]
+    pub pair: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,9 +5,14 @@ mod advisory;
 mod cmdb;
 mod compliance;
 mod demo;
+mod examples;
+mod explain;
+mod help;
 mod import;
+mod invocation;
 mod itsm;
 mod local;
+mod output;
 mod policy;
 mod predictions;
 mod release;
@@ -15,6 +20,7 @@ mod restore;
 mod run;
 mod search;
 mod selection;
+mod short_id;
 mod sign_in;
 mod sim;
 mod simulate;
@@ -24,28 +30,34 @@ mod webhooks;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub use access::{AuditArguments, AuditCommand, AuditHead, PersonCommand, ProposalCommand, TokenCommand};
 pub use advisory::{AdvisoryCommand, MatchArguments};
 pub use cmdb::{CiCommand, MaintenanceCommand, RelationshipCommand};
 pub use compliance::{ComplianceCommand, InventoryCommand, PackageCommand};
 pub use demo::{DemoArguments, DemoHosts, Scene};
+pub use explain::ExplainArguments;
 pub use feed::{AddFeed, FeedCommand};
+pub use help::command;
 pub use import::ImportArguments;
+pub use invocation::{Invocation, Named};
 pub use itsm::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
 };
-pub use local::{PackagingName, ScheduleCommand, VersionCommand};
+pub use local::{CompareArguments, PackagingName, ScheduleCommand, VersionArguments, VersionCommand};
+pub use output::{COLUMNS, Colour, Format, LIMIT, Most, OutputChoice, SORT, WATCH};
 pub use policy::PolicyCommand;
 pub use predictions::PredictionsArguments;
 pub use release::{LineCommand, PlanArguments, ReleaseCommand, SimulateRelease};
 pub use restore::{BackupArguments, OtherDatabase, RestoreArguments, RestoreCommand};
 pub use run::{
-    OrderArguments, PlanCommand, ReportFormat, RunCommand, RunOptions, StartArguments, TraceArguments,
+    LogFormat, OrderArguments, PlanCommand, ReportFormat, RunCommand, RunOptions, StartArguments,
+    TraceArguments,
 };
 pub use search::SearchArguments;
 pub use selection::Selection;
+pub use short_id::{IncidentId, ProblemId, ShortId};
 pub use sign_in::{ContextCommand, LoginArguments};
 pub use sim::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
 pub use simulate::{ScenarioArguments, SimulateArguments};
@@ -80,9 +92,18 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
-    /// Format of the output.
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
-    pub output: Format,
+    /// Format of the output: table, wide (every column, exact times), name (only ids), json, yaml, csv, tsv, or jsonpath=EXPR
+    /// such as `jsonpath=$[*].id`.
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub output: OutputChoice,
+
+    /// When to use colours; `auto` uses them on a terminal, unless NO_COLOR is set.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Colour::Auto, hide_short_help = true)]
+    pub color: Colour,
+
+    /// Print long tables without a pager. On a terminal, they are shown in PATCHCTL_PAGER, PAGER or `less`.
+    #[arg(long, global = true, hide_short_help = true)]
+    pub no_pager: bool,
 
     /// Address of the patch-manager; by default the other services are on the three ports after it.
     #[arg(long, global = true, env = "PATCH_URL", value_name = "URL")]
@@ -119,18 +140,6 @@ pub struct GlobalOptions {
     /// $XDG_DATA_HOME/patch-manager or ~/.local/share/patch-manager.
     #[arg(long, global = true, env = "PATCH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Columns for people.
-    Table,
-    /// Every field, for programs.
-    Json,
-    /// The columns of the table, comma-separated.
-    Csv,
-    /// The columns of the table, tab-separated.
-    Tsv,
 }
 
 #[derive(Debug, Subcommand)]
@@ -240,10 +249,18 @@ pub enum Command {
     /// Crontab schedules, without a platform.
     #[command(subcommand)]
     Schedule(ScheduleCommand),
-    /// Package versions, without a platform.
-    #[command(subcommand)]
-    Version(VersionCommand),
-    /// Print the completion script of a shell.
+    /// Print the version of this program.
+    #[command(after_help = "Example:\n  patchctl version -o json")]
+    Version(VersionArguments),
+    /// Explain a resource or a field of it: its type, default, range and meaning.
+    Explain(ExplainArguments),
+    /// Check the platform and this machine: what is wrong, and what to do about it. Exit status 1 when a check failed.
+    ///
+    /// Services, clocks, database, disks, Ansible, keys for hosts, feeds, stuck runs and waiting messages. What cannot be found
+    /// out is `unknown`, with the reason. The role operator or admin is needed to see everything.
+    #[command(after_help = "Examples:\n  patchctl doctor\n  patchctl doctor -o json")]
+    Doctor,
+    /// Print the completion script of a shell. It asks the platform for ids, policies and hosts.
     #[command(after_help = "Example:\n  patchctl completions bash > /etc/bash_completion.d/patchctl")]
     Completions { shell: clap_complete::Shell },
 }
@@ -254,21 +271,6 @@ pub struct RequestFile {
     /// JSON or YAML file; `-` reads standard input.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
-}
-
-/// The maximum length of a list.
-#[derive(Debug, Clone, Args)]
-pub struct Most {
-    /// Maximum number of items to print.
-    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = parse_most)]
-    pub limit: usize,
-}
-
-fn parse_most(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number @ 1..=1_000_000) => Ok(number),
-        _ => Err("must be 1 to 1000000".to_owned()),
-    }
 }
 
 /// `key=value`.

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use domain::ids::PolicyId;
 
 use super::{Most, RequestFile};
+use crate::complete;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -25,9 +26,13 @@ pub enum PolicyCommand {
     /// List policies.
     List(Most),
     /// Show one policy.
-    Show { id: PolicyId },
+    Show {
+        #[arg(add = complete::policies())]
+        id: PolicyId,
+    },
     /// List the versions of a policy, newest first: who made them, and what they changed.
     History {
+        #[arg(add = complete::policies())]
         id: PolicyId,
         #[command(flatten)]
         most: Most,
@@ -36,6 +41,7 @@ pub enum PolicyCommand {
     Create(RequestFile),
     /// Change only the fields of a policy that are in the file.
     Update {
+        #[arg(add = complete::policies())]
         id: PolicyId,
         #[command(flatten)]
         request: RequestFile,
@@ -45,6 +51,7 @@ pub enum PolicyCommand {
     },
     /// Approve a version of a policy, so that its template approves its runs. None of its editors can.
     Approve {
+        #[arg(add = complete::policies())]
         id: PolicyId,
         /// The version that you have read; by default the present one.
         #[arg(long, value_name = "VERSION")]
@@ -53,9 +60,13 @@ pub enum PolicyCommand {
         comment: String,
     },
     /// Delete a policy; its runs are kept.
-    Delete { id: PolicyId },
+    Delete {
+        #[arg(add = complete::policies())]
+        id: PolicyId,
+    },
     /// Show what a policy means now: its hosts, next occurrences and conflicts.
     Preview {
+        #[arg(add = complete::policies())]
         id: PolicyId,
         /// Check the hosts, too: a dry run scans them and looks for what would stop their update (key, host key, sudo, Python,
         /// package locks, running transactions, disk, inodes, repositories). Exit status 3 if some are not ready, 1 if none is.

@@ -6,7 +6,9 @@ use domain::{
     strategy::Strategy,
 };
 
-use super::{Most, Selection, SimulateArguments};
+use super::short_id::parse_change;
+use super::{Most, Selection, ShortId, SimulateArguments};
+use crate::complete;
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -20,7 +22,7 @@ pub enum RunCommand {
     /// List runs, newest first.
     List {
         /// Only runs of this policy.
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", add = complete::policies())]
         policy: Option<PolicyId>,
         /// Only runs in this state, such as `executing` or `halted`.
         #[arg(long)]
@@ -29,18 +31,26 @@ pub enum RunCommand {
         most: Most,
     },
     /// Show one run: its state, waves, hosts and last log lines. `-o json` prints only its state and counts.
-    Show { id: RunId },
+    Show {
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
+    },
     /// Print the plan of a run as JSON: exactly what its change requests approval of.
-    Plan { id: RunId },
+    Plan {
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
+    },
     /// List the waves of a run.
     Waves {
-        id: RunId,
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
         #[command(flatten)]
         most: Most,
     },
     /// List the hosts of a run.
     Hosts {
-        id: RunId,
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
         /// Only hosts in this state, such as `patching` or `failed`.
         #[arg(long)]
         state: Option<String>,
@@ -51,20 +61,33 @@ pub enum RunCommand {
         most: Most,
     },
     /// Show what has changed between the approved plan of a run and the one made right before its work.
-    Diff { id: RunId },
+    Diff {
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
+    },
     /// Show the steps of the latest attempt on each host.
     Steps {
-        id: RunId,
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
         /// Only of this host.
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", add = complete::hosts())]
         host: Option<CiId>,
+        #[command(flatten)]
+        most: Most,
     },
     /// Print what a run that has ended did, event by event.
-    Trace { id: RunId },
+    Trace {
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
+    },
     /// Start a run of a policy, of the remediation of an advisory, or of selected hosts.
     Start(StartArguments),
     /// Follow a run, host by host. Exit status: 0 succeeded, 1 did not succeed, 3 some hosts failed.
-    Watch { id: RunId },
+    Watch {
+        /// By default the newest run that is open.
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: Option<ShortId<RunId>>,
+    },
     /// Stop a run in a safe state; hosts in a package transaction finish it.
     Cancel(OrderArguments),
     /// Pause a run: it starts nothing new.
@@ -73,7 +96,9 @@ pub enum RunCommand {
     Resume(OrderArguments),
     /// Skip a host of a run: it is not started, or not tried again after it failed.
     Skip {
-        id: RunId,
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
+        #[arg(add = complete::hosts())]
         host: CiId,
         /// Reason; stored with the run.
         #[arg(long, default_value = "")]
@@ -83,21 +108,30 @@ pub enum RunCommand {
     RetryFailed(OrderArguments),
     /// Start a run that reverts the hosts to the snapshots of this run.
     Rollback(OrderArguments),
-    /// Print the complete log of a run.
+    /// Print the log of a run.
     Logs {
-        id: RunId,
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
+        /// Only the lines of this host.
+        #[arg(long, value_name = "HOST", add = complete::hosts())]
+        host: Option<CiId>,
+        /// Go on with new lines until the run ends.
+        #[arg(long)]
+        follow: bool,
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         format: LogFormat,
     },
     /// Print the report of a run: predicted and actual values, and the evidence.
     Report {
-        id: RunId,
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
         #[arg(long, value_enum, default_value_t = ReportFormat::Markdown)]
         format: ReportFormat,
     },
     /// Print the events of a run as JSON lines, until it ends.
     Events {
-        id: RunId,
+        #[arg(value_name = "RUN", add = complete::runs())]
+        id: ShortId<RunId>,
         /// Only events after this one.
         #[arg(long, value_name = "EVENT", default_value = "0")]
         after: String,
@@ -107,7 +141,8 @@ pub enum RunCommand {
 /// An order of an operator to a run.
 #[derive(Debug, Args)]
 pub struct OrderArguments {
-    pub id: RunId,
+    #[arg(value_name = "RUN", add = complete::runs())]
+    pub id: ShortId<RunId>,
     /// Reason; stored with the run.
     #[arg(long, default_value = "")]
     pub reason: String,
@@ -129,7 +164,7 @@ pub enum ReportFormat {
 #[derive(Debug, Args)]
 pub struct StartArguments {
     /// Run this policy; with --advisory, remediate with the settings of this policy.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = complete::policies())]
     pub policy: Option<PolicyId>,
 
     /// Input of the system patching workflow in YAML or JSON: targetClusters, pilotHostCount, approverEmails and so on.
@@ -156,11 +191,11 @@ pub struct StartArguments {
 #[derive(Debug, Args)]
 pub struct RunOptions {
     /// Strategy instead of that of the policy: bigbang, rolling, batch_rolling, canary, dep_greedy or hybrid.
-    #[arg(long)]
+    #[arg(long, add = complete::strategies())]
     pub strategy: Option<Strategy>,
 
     /// An approved change for exactly this plan; by default the run opens a change and waits for its approval.
-    #[arg(long, value_name = "CHG")]
+    #[arg(long, value_name = "CHG", value_parser = parse_change)]
     pub change: Option<ChangeId>,
 
     /// Only plan; no host is changed.
@@ -183,7 +218,7 @@ pub enum PlanCommand {
 #[derive(Debug, Args)]
 pub struct TraceArguments {
     /// Play the plan of this policy.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = complete::policies())]
     pub policy: Option<PolicyId>,
 
     /// Only the fixes of this advisory or CVE.
@@ -194,7 +229,7 @@ pub struct TraceArguments {
     pub selection: Selection,
 
     /// Strategy instead of that of the policy.
-    #[arg(long)]
+    #[arg(long, add = complete::strategies())]
     pub strategy: Option<Strategy>,
 
     /// Seed of the chance.

@@ -2,6 +2,7 @@ use clap::Args;
 use domain::{ids::CiId, selector::Selector};
 
 use super::parse_pair;
+use crate::complete;
 
 /// Selected configuration items.
 #[derive(Debug, Clone, Default, Args)]
@@ -11,7 +12,7 @@ pub struct Selection {
     pub tags: Vec<(String, String)>,
 
     /// This one; repeat it for several.
-    #[arg(long = "ci", value_name = "ID")]
+    #[arg(long = "ci", value_name = "ID", add = complete::hosts())]
     pub ids: Vec<CiId>,
 
     /// All managed ones.

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use domain::ids::CiId;
 use uuid::Uuid;
 
-use super::{RequestFile, parse_name, parse_pair};
+use super::{Most, RequestFile, parse_name, parse_pair};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -28,6 +28,8 @@ pub enum VmCommand {
         power: Option<String>,
         #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = parse_pair)]
         tags: Vec<(String, String)>,
+        #[command(flatten)]
+        most: Most,
     },
     /// Show one virtual machine.
     Show { id: CiId },
@@ -153,6 +155,8 @@ pub enum FaultCommand {
     List {
         #[arg(long)]
         vm: Option<CiId>,
+        #[command(flatten)]
+        most: Most,
     },
     /// Clear one fault, those of a machine, or all.
     #[command(group(clap::ArgGroup::new("which").required(true).args(["id", "vm", "all"])))]
@@ -171,7 +175,7 @@ pub enum RepositoryCommand {
     Show { os: String },
     /// Replace the packages in the repository of an OS.
     #[command(
-        after_help = "A repository in YAML:\n  packages:\n    openssl: ['1:3.0.7-24.el9', '1:3.0.7-27.el9']"
+        after_help = "Example of a repository in YAML:\n  packages:\n    openssl: ['1:3.0.7-24.el9', '1:3.0.7-27.el9']"
     )]
     Set {
         os: String,

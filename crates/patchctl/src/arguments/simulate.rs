@@ -7,7 +7,8 @@ use domain::{
     strategy::Strategy,
 };
 
-use super::Selection;
+use super::{Selection, ShortId};
+use crate::complete;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,7 +25,7 @@ Examples:
 Exit status: 3 when a plan is refused or --check finds a plan that is not safe.")]
 pub struct SimulateArguments {
     /// Simulate the plan of this policy.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = complete::policies())]
     pub policy: Option<PolicyId>,
 
     /// Simulate the plan that remediates this advisory or CVE.
@@ -35,8 +36,8 @@ pub struct SimulateArguments {
     pub selection: Selection,
 
     /// Replay this finished run under other strategies, with the actual durations and faults of its hosts.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["policy", "advisory", "tags", "ids", "all"])]
-    pub replay: Option<RunId>,
+    #[arg(long, value_name = "RUN", add = complete::runs(), conflicts_with_all = ["policy", "advisory", "tags", "ids", "all"])]
+    pub replay: Option<ShortId<RunId>>,
 
     /// bigbang, rolling, batch_rolling, canary, bluegreen, dep_greedy, hybrid, several comma-separated, or all; default
     /// all. Hosts cannot be patched by bluegreen.

@@ -6,7 +6,7 @@ use domain::ids::CiId;
 use domain::time::{ByDay, Frequency, KeepOpenDays, OffsetDays, Tz};
 use uuid::Uuid;
 
-use super::{Most, parse_name, parse_pair, parse_time};
+use super::{Most, ShortId, parse_name, parse_pair, parse_time};
 
 #[derive(Debug, Subcommand)]
 pub enum ExceptionCommand {
@@ -39,7 +39,7 @@ Example:
         compensating_control: Option<String>,
     },
     /// End an exception.
-    Delete { id: Uuid },
+    Delete { id: ShortId<Uuid> },
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,7 +48,7 @@ pub enum CalendarCommand {
     List(Most),
     /// Show one calendar; as iCalendar with --ical.
     Show {
-        id: Uuid,
+        id: ShortId<Uuid>,
         #[arg(long)]
         ical: bool,
     },
@@ -92,7 +92,7 @@ Examples:
         ical: Option<PathBuf>,
     },
     /// Delete a calendar.
-    Delete { id: Uuid },
+    Delete { id: ShortId<Uuid> },
 }
 
 fn parse_open_days(text: &str) -> Result<KeepOpenDays, String> {

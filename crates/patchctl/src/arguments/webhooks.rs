@@ -2,7 +2,7 @@ use api_types::access::CiId;
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::Most;
+use super::{Most, ShortId};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -24,11 +24,11 @@ pub enum WebhookCommand {
     List(Most),
     /// Replace the secret of a receiver. The new one is printed only this once; without a terminal, only the secret is printed.
     Rotate {
-        id: Uuid,
+        id: ShortId<Uuid>,
         /// Hours for which the old secret signs next to the new one.
         #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(0..=720), value_name = "HOURS")]
         overlap_hours: u32,
     },
     /// Remove a receiver: messages to it fail, and its callbacks are refused.
-    Delete { id: Uuid },
+    Delete { id: ShortId<Uuid> },
 }

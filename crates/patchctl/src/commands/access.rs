@@ -36,6 +36,7 @@ pub async fn token(connection: &Connection, command: TokenCommand, printer: Prin
         TokenCommand::Whoami => printer.item(&client.get_me().await?),
         TokenCommand::List(most) => printer.list(&client.list_tokens(most.limit).await?, TOKENS),
         TokenCommand::Revoke { id } => {
+            let id = connection.token_id(id).await?;
             client.revoke_token(id).await?;
             done(&format!("token {id} is revoked"))
         }
@@ -109,6 +110,7 @@ pub async fn proposal(connection: &Connection, command: ProposalCommand, printer
             printer.list(&client.list_proposals(&filter, most.limit).await?, PROPOSALS)
         }
         ProposalCommand::Confirm { id } => {
+            let id = connection.proposal_id(id).await?;
             let open = [("state", wire_name(ProposalState::Pending))];
             let open = client.list_proposals(&open, OPEN_PROPOSALS).await?;
             let service = open.iter().find(|proposal| proposal.id == id).and_then(service_of);
@@ -121,6 +123,7 @@ pub async fn proposal(connection: &Connection, command: ProposalCommand, printer
             }
         }
         ProposalCommand::Reject { id } => {
+            let id = connection.proposal_id(id).await?;
             client.reject_proposal(id).await?;
             done(&format!("proposal {id} is rejected"))
         }

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::compliance::note_unknown_due;
 use super::run::show_started;
 use super::{filter, matching, wire_name};
-use crate::arguments::{AdvisoryCommand, Format};
+use crate::arguments::AdvisoryCommand;
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::input;
@@ -93,10 +93,11 @@ async fn whole(client: &PatchClient, id: &str) -> Result<AdvisoryDetail, Failure
 }
 
 fn show(detail: &AdvisoryDetail, printer: Printer) -> CommandResult {
-    match printer.format {
-        Format::Json => return printer.json(detail),
-        Format::Csv | Format::Tsv => return printer.list(&detail.affected, AFFECTED),
-        Format::Table => {}
+    if printer.is_document() {
+        return printer.json(detail);
+    }
+    if !printer.is_for_people() {
+        return printer.list(&detail.affected, AFFECTED);
     }
     for advisory in &detail.advisories {
         printer.item(&advisory.summary)?;

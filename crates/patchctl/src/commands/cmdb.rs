@@ -10,7 +10,7 @@ use api_types::cmdb::{
 use serde::Serialize;
 
 use super::{Filter, access::unless_proposed, add_tags, etag, filter, import, wire_name};
-use crate::arguments::{CiCommand, Format, MaintenanceCommand, RelationshipCommand};
+use crate::arguments::{CiCommand, MaintenanceCommand, RelationshipCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
@@ -115,6 +115,10 @@ pub async fn ci(connection: &Connection, command: CiCommand, printer: Printer) -
         CiCommand::Inventory { tags, run } => {
             let mut filter = Filter::new();
             add_tags(&mut filter, tags);
+            let run = match run {
+                Some(run) => Some(connection.run_id(run).await?),
+                None => None,
+            };
             printer.json(&client.get_ansible_inventory(&filter, run).await?)
         }
         CiCommand::Sync { wait } => {
@@ -146,14 +150,14 @@ fn impact(impact: &Impact, printer: Printer) -> CommandResult {
             .map(move |ci| row![direction, ci.ci_id, wire_name(ci.ci_type), ci.depth, wire_name(ci.via)])
     });
     let printed = printer.rows_of(impact, &["direction", "id", "type", "depth", "via"], rows);
-    if impact.truncated && printer.format != Format::Json {
+    if impact.truncated && !printer.is_document() {
         note("there are more; a smaller --depth shows fewer");
     }
     printed
 }
 
 fn graph(graph: &Graph, printer: Printer) -> CommandResult {
-    if printer.format == Format::Json {
+    if printer.is_document() {
         return printer.json(graph);
     }
     printer.list(&graph.nodes, NODES)?;

@@ -10,8 +10,8 @@ use api_types::patch::{
 };
 use clap::ValueEnum;
 
-use super::{access::unless_proposed, filter};
-use crate::arguments::{ComplianceCommand, Format, PackageCommand};
+use super::{access::unless_proposed, filter, local::compare_versions};
+use crate::arguments::{ComplianceCommand, PackageCommand};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::output::{Columns, Printer, clean, note, print, row};
@@ -20,6 +20,9 @@ use crate::poll::poll;
 /// A scan of a large fleet takes minutes; nobody waits longer than this.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
 const SCAN_POLL: Duration = Duration::from_millis(500);
+
+/// The orders of hosts that the platform knows. They apply to the whole fleet, before the limit.
+const SORTED_BY_PLATFORM: [&str; 4] = ["name", "severity", "due", "pending"];
 
 /// More packages than a host has.
 const MAX_PACKAGES: usize = 100_000;
@@ -57,20 +60,22 @@ pub async fn run(
         ComplianceCommand::Unfixed { ci, most } => {
             printer.list(&client.list_unfixed(&ci, most.limit).await?, UNFIXED)
         }
-        ComplianceCommand::List { status, env, os, severity, kev, sort, most } => {
+        ComplianceCommand::List { status, env, os, severity, kev, most } => {
+            let sort = most.sort.filter(|sort| SORTED_BY_PLATFORM.contains(&sort.as_str()));
+            let printer = if sort.is_some() { printer.without_sort() } else { printer };
             let filter = filter([
                 ("status", status),
                 ("env", env),
                 ("os", os),
                 ("severity", severity),
                 ("kev", kev.then(|| "true".to_owned())),
-                ("sort", sort.to_possible_value().map(|sort| sort.get_name().to_owned())),
+                ("sort", sort),
             ]);
             printer.list(&client.list_host_compliance(&filter, most.limit).await?, HOSTS)
         }
         ComplianceCommand::Show { ci, all } => {
             let compliance = client.get_ci_compliance(&ci).await?;
-            if all || printer.format == Format::Json {
+            if all || printer.is_document() {
                 return show(&compliance, printer);
             }
             let packages = client.list_pending_packages(&ci, MAX_PACKAGES).await?;
@@ -131,10 +136,19 @@ pub async fn run(
     }
 }
 
-pub async fn package(connection: &Connection, command: PackageCommand, printer: Printer) -> CommandResult {
-    let PackageCommand::List { name, below, os, most } = command;
-    let filter = filter([("below", below), ("os", os)]);
-    printer.list(&connection.patch().list_installed(&name, &filter, most.limit).await?, INSTALLED)
+pub async fn package(
+    connect: impl Fn() -> Result<Connection, Failure>,
+    command: PackageCommand,
+    printer: Printer,
+) -> CommandResult {
+    match command {
+        PackageCommand::Compare(arguments) => compare_versions(arguments),
+        PackageCommand::List { name, below, os, most } => {
+            let filter = filter([("below", below), ("os", os)]);
+            let client = connect()?.patch();
+            printer.list(&client.list_installed(&name, &filter, most.limit).await?, INSTALLED)
+        }
+    }
 }
 
 fn summary(summary: &ComplianceSummary, printer: Printer) -> CommandResult {
@@ -216,10 +230,11 @@ fn by_dimension<T>(
 }
 
 fn show(compliance: &CiCompliance, printer: Printer) -> CommandResult {
-    match printer.format {
-        Format::Json => return printer.json(compliance),
-        Format::Csv | Format::Tsv => return printer.list(&compliance.pending_patches, PENDING),
-        Format::Table => {}
+    if printer.is_document() {
+        return printer.json(compliance);
+    }
+    if !printer.is_for_people() {
+        return printer.list(&compliance.pending_patches, PENDING);
     }
     let bare = CiCompliance { pending_patches: Vec::new(), policies: Vec::new(), ..compliance.clone() };
     printer.item(&bare)?;

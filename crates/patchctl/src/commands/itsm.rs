@@ -31,10 +31,16 @@ pub async fn change(connection: &Connection, command: ChangeCommand, printer: Pr
             let filter = filter([("state", state.map(wire_name)), ("ci", ci.map(|id| id.to_string()))]);
             return printer.list(&client.list_changes(&filter, most.limit).await?, CHANGES);
         }
-        ChangeCommand::Conflicts { id } => {
-            return printer.list(&client.list_conflicts(&id).await?.conflicts, CONFLICTS);
+        ChangeCommand::Conflicts { id, most } => {
+            let mut conflicts = client.list_conflicts(&connection.change_id(id).await?).await?.conflicts;
+            conflicts.truncate(most.limit);
+            return printer.list(&conflicts, CONFLICTS);
         }
-        ChangeCommand::Templates => return printer.list(&client.list_templates().await?, TEMPLATES),
+        ChangeCommand::Templates(most) => {
+            let mut templates = client.list_templates().await?;
+            templates.truncate(most.limit);
+            return printer.list(&templates, TEMPLATES);
+        }
         ChangeCommand::SetTemplate { name, request } => {
             let template = client.put_template(&name, &input::request(&request.file)?).await?;
             return printer.item(&template);
@@ -42,31 +48,42 @@ pub async fn change(connection: &Connection, command: ChangeCommand, printer: Pr
         ChangeCommand::ApproveTemplate { name } => {
             return printer.item(&client.approve_template(&name).await?);
         }
-        ChangeCommand::Show { id } => client.get_change(&id).await?,
+        ChangeCommand::Show { id } => client.get_change(&connection.change_id(id).await?).await?,
         ChangeCommand::Create(request) => client.create_change(&input::request(&request.file)?).await?,
         ChangeCommand::Update { id, request, if_version } => {
             let update = input::request(&request.file)?;
-            client.update_change(&id, &update, etag(if_version).as_deref()).await?
+            client
+                .update_change(&connection.change_id(id).await?, &update, etag(if_version).as_deref())
+                .await?
         }
-        ChangeCommand::Submit { id } => client.submit_change(&id).await?,
-        ChangeCommand::Approve(fields) => client.approve_change(&fields.id, &decision(&fields)).await?,
-        ChangeCommand::Reject(fields) => client.reject_change(&fields.id, &decision(&fields)).await?,
+        ChangeCommand::Submit { id } => client.submit_change(&connection.change_id(id).await?).await?,
+        ChangeCommand::Approve(fields) => {
+            client.approve_change(&connection.change_id(fields.id.clone()).await?, &decision(&fields)).await?
+        }
+        ChangeCommand::Reject(fields) => {
+            client.reject_change(&connection.change_id(fields.id.clone()).await?, &decision(&fields)).await?
+        }
         ChangeCommand::Execute { id, plan_hash } => {
-            client.execute_change(&id, &ExecuteChange { plan_hash }).await?
+            client.execute_change(&connection.change_id(id).await?, &ExecuteChange { plan_hash }).await?
         }
         ChangeCommand::Complete(close) => {
-            let outcome = client.complete_change(&close.id, &closing(&close)?).await?;
+            let id = connection.change_id(close.id.clone()).await?;
+            let outcome = client.complete_change(&id, &closing(&close)?).await?;
             return unless_proposed(outcome, printer, |change| printer.item(&change));
         }
         ChangeCommand::Fail(close) => {
-            let outcome = client.fail_change(&close.id, &closing(&close)?).await?;
+            let id = connection.change_id(close.id.clone()).await?;
+            let outcome = client.fail_change(&id, &closing(&close)?).await?;
             return unless_proposed(outcome, printer, |change| printer.item(&change));
         }
         ChangeCommand::Cancel(close) => {
-            let outcome = client.cancel_change(&close.id, &closing(&close)?).await?;
+            let id = connection.change_id(close.id.clone()).await?;
+            let outcome = client.cancel_change(&id, &closing(&close)?).await?;
             return unless_proposed(outcome, printer, |change| printer.item(&change));
         }
-        ChangeCommand::Review { id, notes } => client.review_change(&id, &ReviewChange { notes }).await?,
+        ChangeCommand::Review { id, notes } => {
+            client.review_change(&connection.change_id(id).await?, &ReviewChange { notes }).await?
+        }
     };
     printer.item(&change)
 }
@@ -87,7 +104,7 @@ pub async fn incident(connection: &Connection, command: IncidentCommand, printer
             let filter = filter([("state", state.map(wire_name))]);
             return printer.list(&client.list_incidents(&filter, most.limit).await?, INCIDENTS);
         }
-        IncidentCommand::Show { id } => client.get_incident(&id).await?,
+        IncidentCommand::Show { id } => client.get_incident(&connection.incident_id(id).await?).await?,
         IncidentCommand::Create { short_description, severity, description, ci_ids, change } => {
             let request = CreateIncident {
                 short_description,
@@ -100,10 +117,14 @@ pub async fn incident(connection: &Connection, command: IncidentCommand, printer
             client.create_incident(&request).await?
         }
         IncidentCommand::Update { id, request } => {
-            client.update_incident(&id, &input::request(&request.file)?, None).await?
+            client
+                .update_incident(&connection.incident_id(id).await?, &input::request(&request.file)?, None)
+                .await?
         }
         IncidentCommand::Resolve { id, resolution } => {
-            client.resolve_incident(&id, &ResolveIncident { resolution }).await?
+            client
+                .resolve_incident(&connection.incident_id(id).await?, &ResolveIncident { resolution })
+                .await?
         }
     };
     printer.item(&incident)
@@ -116,12 +137,14 @@ pub async fn problem(connection: &Connection, command: ProblemCommand, printer: 
             let filter = filter([("state", state.map(wire_name))]);
             return printer.list(&client.list_problems(&filter, most.limit).await?, PROBLEMS);
         }
-        ProblemCommand::Show { id } => client.get_problem(&id).await?,
+        ProblemCommand::Show { id } => client.get_problem(&connection.problem_id(id).await?).await?,
         ProblemCommand::Create { short_description, description, incident_ids } => {
             client.create_problem(&CreateProblem { short_description, description, incident_ids }).await?
         }
         ProblemCommand::Update { id, request } => {
-            client.update_problem(&id, &input::request(&request.file)?, None).await?
+            client
+                .update_problem(&connection.problem_id(id).await?, &input::request(&request.file)?, None)
+                .await?
         }
     };
     printer.item(&problem)
@@ -138,12 +161,16 @@ pub async fn notification(
             let filter = filter([("state", state)]);
             return printer.list(&client.list_notifications(&filter, most.limit).await?, NOTIFICATIONS);
         }
-        NotificationCommand::Show { id } => client.get_notification(id).await?,
+        NotificationCommand::Show { id } => {
+            client.get_notification(connection.notification_id(id).await?).await?
+        }
         NotificationCommand::Create { channel, recipient, subject, body, dedupe_key, customer } => {
             let request = CreateNotification { channel, recipient, subject, body, dedupe_key, customer };
             client.create_notification(&request).await?
         }
-        NotificationCommand::Resend { id } => client.resend_notification(id).await?,
+        NotificationCommand::Resend { id } => {
+            client.resend_notification(connection.notification_id(id).await?).await?
+        }
     };
     printer.item(&notification)
 }

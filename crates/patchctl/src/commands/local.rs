@@ -8,7 +8,7 @@ use advisories::version::{InvalidVersion, Nevra};
 use chrono::{SecondsFormat, Utc};
 use domain::time::{Crontab, next_occurrences, occurrences_of};
 
-use crate::arguments::{PackagingName, ScheduleCommand, VersionCommand};
+use crate::arguments::{CompareArguments, PackagingName, ScheduleCommand};
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::output::{hint, print};
 
@@ -34,8 +34,8 @@ fn usage(error: impl ToString) -> Failure {
     Failure::usage(error.to_string())
 }
 
-pub fn version(command: VersionCommand) -> CommandResult {
-    let VersionCommand::Compare { packaging, pair } = command;
+pub fn compare_versions(arguments: CompareArguments) -> CommandResult {
+    let CompareArguments { packaging, pair } = arguments;
     let packaging = match packaging {
         PackagingName::Rpm => Packaging::Rpm,
         PackagingName::Dpkg => Packaging::Dpkg,

@@ -6,6 +6,8 @@ mod audit;
 mod backup;
 mod cmdb;
 mod compliance;
+mod doctor;
+mod explain;
 mod feed;
 mod health;
 mod import;
@@ -17,37 +19,68 @@ mod policy;
 mod predictions;
 mod preflight;
 pub(crate) mod release;
+mod repeat;
 mod restore;
 mod run;
 mod run_diff;
+mod run_logs;
 mod search;
 mod sign_in;
 mod sim;
 pub mod simulate;
+mod suggestions;
 mod system_patch;
 mod trace;
 mod up;
+mod version;
 mod waiver;
 mod webhooks;
 
-use clap::CommandFactory;
 use serde::Serialize;
 
-use crate::arguments::{Arguments, Command, PlanCommand};
+use self::suggestions::with_suggestion;
+use crate::arguments::{Arguments, Command, GlobalOptions, Invocation, PlanCommand};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, OK};
-use crate::output::{Printer, print};
+use crate::failure::{CommandResult, Failure, OK};
+use crate::output::{Printer, choose_colour, print};
 
-pub async fn run(arguments: Arguments) -> CommandResult {
-    let Arguments { global, command } = arguments;
-    let printer = Printer { format: global.output };
-    let connect = || Connection::new(&global);
+/// Runs the command once, or again and again if it watches a list.
+pub async fn run(invocation: &Invocation) -> CommandResult {
+    let parse = || invocation.arguments().map_err(|error| Failure::usage(error.to_string()));
+    let Arguments { global, command } = parse()?;
+    choose_colour(global.color);
+    let has_pager = !global.no_pager && invocation.watch.is_none();
+    let printer = Printer::new(global.output.clone(), has_pager, invocation.listing.clone());
+    let result = match invocation.watch {
+        None => dispatch(&global, command, printer).await,
+        Some(every) => {
+            let title = &invocation.listing.command;
+            repeat::run(every, title, async || dispatch(&global, parse()?.command, printer).await).await
+        }
+    };
+    match result {
+        Ok(status) => {
+            printer.hint_at_end();
+            Ok(status)
+        }
+        Err(failure) if invocation.named.is_empty() => Err(failure),
+        Err(failure) => match Connection::new(&global) {
+            Ok(connection) => Err(with_suggestion(failure, &connection, &invocation.named).await),
+            Err(_) => Err(failure),
+        },
+    }
+}
+
+async fn dispatch(global: &GlobalOptions, command: Command, printer: Printer) -> CommandResult {
+    let connect = || Connection::new(global);
     match command {
-        Command::Up(arguments) => up::run(&global, arguments).await,
-        Command::Demo(arguments) => crate::demo::run(&global, arguments).await,
-        Command::Health => health::run(&global, printer).await,
+        Command::Up(arguments) => up::run(global, arguments).await,
+        Command::Demo(arguments) => crate::demo::run(global, arguments).await,
+        Command::Health => health::run(global, printer).await,
         Command::Schedule(command) => local::schedule(command),
-        Command::Version(command) => local::version(command),
+        Command::Version(arguments) => version::run(arguments, printer),
+        Command::Explain(arguments) => explain::run(arguments, printer),
+        Command::Doctor => doctor::run(global, printer).await,
         Command::Completions { shell } => completions(shell),
 
         Command::Backup(arguments) => backup::run(&global, arguments, printer).await,
@@ -55,7 +88,7 @@ pub async fn run(arguments: Arguments) -> CommandResult {
         Command::Search(arguments) => search::run(&connect()?, arguments, printer).await,
         Command::Compliance { command } => compliance::run(&connect()?, command, printer).await,
         Command::Inventory(command) => inventory::run(&connect()?, command, printer).await,
-        Command::Package(command) => compliance::package(&connect()?, command, printer).await,
+        Command::Package(command) => compliance::package(connect, command, printer).await,
         Command::Policy(command) => policy::run(&connect()?, command, printer).await,
         Command::Run(command) => run::run(&connect()?, command, printer).await,
         Command::Plan(PlanCommand::Simulate(arguments)) | Command::Simulate(arguments) => {
@@ -95,7 +128,7 @@ pub async fn run(arguments: Arguments) -> CommandResult {
 
 fn completions(shell: clap_complete::Shell) -> CommandResult {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "patchctl", &mut script);
+    clap_complete::generate(shell, &mut crate::arguments::command(), "patchctl", &mut script);
     print(&String::from_utf8_lossy(&script))?;
     OK
 }

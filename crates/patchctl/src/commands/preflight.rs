@@ -55,7 +55,7 @@ pub async fn run(
     if printer.is_for_people() {
         print("\n")?;
     }
-    if printer.is_json() {
+    if printer.is_document() {
         printer.item(&Preflighted { preview, hosts })?;
     } else {
         printer.list(&hosts, HOSTS)?;

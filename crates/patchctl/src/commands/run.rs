@@ -1,20 +1,19 @@
 use api_client::patch::PatchClient;
 use api_types::patch::{Forecast, HostStatus, HostStep, RunDetail, RunSummary, StartRun, Steer};
-use clap::ValueEnum;
 use domain::ids::{CiId, RunId};
 use domain::plan::Plan;
 use domain::workflow::WorkflowStep;
 use serde::Serialize;
 
-use super::{filter, run_diff, system_patch, trace};
-use crate::arguments::{Format, OrderArguments, ReportFormat, RunCommand, StartArguments};
+use super::{filter, run_diff, run_logs, system_patch, trace};
+use crate::arguments::{OrderArguments, ReportFormat, RunCommand, StartArguments};
 use crate::connect::Connection;
 use crate::failure::{CommandResult, Failure, OK};
 use crate::output::{Columns, Printer, clean, note, print};
 use crate::watch;
 
 const RUNS: Columns = "id state policy=policy_id advisory trigger hosts=hosts/total ok=hosts/succeeded \
-                       failed=hosts/failed change=change_id by=requested_by created=created_at";
+                       failed=hosts/failed change=change_id by=requested_by created=created_at +strategy +started=started_at +ended=ended_at +reason";
 const WAVES: Columns = "wave=index name kind state hosts=hosts/total ok=hosts/succeeded failed=hosts/failed";
 const HOSTS: Columns = "host=ci_id wave state step attempts rebooted restart=pending_restarts error";
 const STEPS: Columns = "host=ci_id step state tries duration_(s)=seconds detail";
@@ -44,44 +43,78 @@ pub async fn run(connection: &Connection, command: RunCommand, printer: Printer)
             let filter = filter([("policy_id", policy.map(|id| id.to_string())), ("state", state)]);
             printer.list(&client.list_runs(&filter, most.limit).await?, RUNS)
         }
-        RunCommand::Show { id } => show(&client, id, printer).await,
-        RunCommand::Plan { id } => printer.json(&client.get_run_plan(id).await?),
-        RunCommand::Waves { id, most } => printer.list(&client.list_run_waves(id, most.limit).await?, WAVES),
+        RunCommand::Show { id } => show(&client, connection.run_id(id).await?, printer).await,
+        RunCommand::Plan { id } => printer.json(&client.get_run_plan(connection.run_id(id).await?).await?),
+        RunCommand::Waves { id, most } => {
+            let id = connection.run_id(id).await?;
+            printer.list(&client.list_run_waves(id, most.limit).await?, WAVES)
+        }
         RunCommand::Hosts { id, state, wave, most } => {
+            let id = connection.run_id(id).await?;
             let filter = filter([("state", state), ("wave", wave.map(|wave| wave.to_string()))]);
             let hosts = client.list_run_hosts(id, &filter, most.limit).await?;
             printer.list(&shown(&hosts), HOSTS)
         }
-        RunCommand::Steps { id, host } => {
+        RunCommand::Steps { id, host, most } => {
+            let id = connection.run_id(id).await?;
             let hosts = client.list_run_hosts(id, &[], usize::MAX).await?;
-            steps(&hosts, host.as_ref(), printer)
+            steps(&hosts, host.as_ref(), most.limit, printer)
         }
-        RunCommand::Diff { id } => run_diff::show(&client.get_run_diff(id).await?, printer),
-        RunCommand::Trace { id } => trace::show(&client.get_run_trace(id).await?, printer),
+        RunCommand::Diff { id } => {
+            run_diff::show(&client.get_run_diff(connection.run_id(id).await?).await?, printer)
+        }
+        RunCommand::Trace { id } => {
+            trace::show(&client.get_run_trace(connection.run_id(id).await?).await?, printer)
+        }
         RunCommand::Start(arguments) => start(&client, arguments, printer).await,
-        RunCommand::Watch { id } => watch::run(&client, id, printer).await,
-        RunCommand::Cancel(order) => printer.item(&client.cancel_run(order.id, &order.into()).await?),
-        RunCommand::Pause(order) => printer.item(&client.pause_run(order.id, &order.into()).await?),
-        RunCommand::Resume(order) => printer.item(&client.resume_run(order.id, &order.into()).await?),
+        RunCommand::Watch { id } => {
+            let is_named = id.is_some();
+            let id = connection.open_run(id).await?;
+            if !is_named {
+                note(&format!("run {id}"));
+            }
+            watch::run(&client, id, printer).await
+        }
+        RunCommand::Cancel(order) => {
+            let (id, steer) = ordered(connection, order).await?;
+            printer.item(&client.cancel_run(id, &steer).await?)
+        }
+        RunCommand::Pause(order) => {
+            let (id, steer) = ordered(connection, order).await?;
+            printer.item(&client.pause_run(id, &steer).await?)
+        }
+        RunCommand::Resume(order) => {
+            let (id, steer) = ordered(connection, order).await?;
+            printer.item(&client.resume_run(id, &steer).await?)
+        }
         RunCommand::Skip { id, host, reason } => {
+            let id = connection.run_id(id).await?;
             printer.item(&client.skip_host(id, &host, &Steer { reason }).await?)
         }
-        RunCommand::RetryFailed(order) => printer.item(&client.retry_failed(order.id, &order.into()).await?),
-        RunCommand::Rollback(order) => printer.item(&client.rollback_run(order.id, &order.into()).await?),
-        RunCommand::Logs { id, format } => {
-            let format = format.to_possible_value().unwrap_or_default();
-            print(&client.get_run_logs(id, format.get_name()).await?)?;
-            OK
+        RunCommand::RetryFailed(order) => {
+            let (id, steer) = ordered(connection, order).await?;
+            printer.item(&client.retry_failed(id, &steer).await?)
         }
-        RunCommand::Report { id, format } => report(&client, id, format, printer).await,
-        RunCommand::Events { id, after } => watch::events(&client, id, &after).await,
+        RunCommand::Rollback(order) => {
+            let (id, steer) = ordered(connection, order).await?;
+            printer.item(&client.rollback_run(id, &steer).await?)
+        }
+        RunCommand::Logs { id, host, follow, format } => {
+            let id = connection.run_id(id).await?;
+            run_logs::run(&client, id, host.as_ref(), follow, format).await
+        }
+        RunCommand::Report { id, format } => {
+            report(&client, connection.run_id(id).await?, format, printer).await
+        }
+        RunCommand::Events { id, after } => {
+            watch::events(&client, connection.run_id(id).await?, &after).await
+        }
     }
 }
 
-impl From<OrderArguments> for Steer {
-    fn from(order: OrderArguments) -> Self {
-        Self { reason: order.reason }
-    }
+/// The run of an order, and the order.
+async fn ordered(connection: &Connection, order: OrderArguments) -> Result<(RunId, Steer), Failure> {
+    Ok((connection.run_id(order.id).await?, Steer { reason: order.reason }))
 }
 
 async fn start(client: &PatchClient, arguments: StartArguments, printer: Printer) -> CommandResult {
@@ -135,7 +168,7 @@ struct RunWithPlan {
 /// their own.
 async fn show(client: &PatchClient, id: RunId, printer: Printer) -> CommandResult {
     let run = client.get_run(id).await?;
-    if printer.is_json() {
+    if printer.is_document() {
         let is_planned = run.summary.plan_hash.is_some();
         let plan = if is_planned { Some(client.get_run_plan(id).await?) } else { None };
         return printer.item(&RunWithPlan { run, plan });
@@ -201,7 +234,7 @@ fn predicted(prediction: &Forecast) -> String {
     )
 }
 
-fn steps(hosts: &[HostStatus], host: Option<&CiId>, printer: Printer) -> CommandResult {
+fn steps(hosts: &[HostStatus], host: Option<&CiId>, limit: usize, printer: Printer) -> CommandResult {
     let chosen = hosts.iter().filter(|status| host.is_none_or(|host| *host == status.ci_id));
     let seconds = |step: &HostStep| {
         step.ended_at.map(|ended| (ended - step.started_at).num_milliseconds() as f64 / 1000.0)
@@ -209,6 +242,7 @@ fn steps(hosts: &[HostStatus], host: Option<&CiId>, printer: Printer) -> Command
     let rows: Vec<_> = chosen
         .flat_map(|status| status.steps.iter().map(|step| (&status.ci_id, step)))
         .map(|(ci_id, step)| ShownStep { ci_id, step, seconds: seconds(step) })
+        .take(limit)
         .collect();
     printer.list(&rows, STEPS)
 }
@@ -216,7 +250,7 @@ fn steps(hosts: &[HostStatus], host: Option<&CiId>, printer: Printer) -> Command
 async fn report(client: &PatchClient, id: RunId, format: ReportFormat, printer: Printer) -> CommandResult {
     let format = match format {
         // `-o json` means the same as `--format json`.
-        ReportFormat::Markdown if printer.format != Format::Json => "markdown",
+        ReportFormat::Markdown if !printer.is_document() => "markdown",
         ReportFormat::Csv => "csv",
         _ => return printer.json(&client.get_run_report(id).await?),
     };

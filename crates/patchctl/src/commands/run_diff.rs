@@ -2,7 +2,6 @@
 
 use api_types::patch::RunDiff;
 
-use crate::arguments::Format;
 use crate::failure::{CommandResult, OK};
 use crate::output::{Columns, Printer, print};
 
@@ -14,8 +13,5 @@ pub fn show(diff: &RunDiff, printer: Printer) -> CommandResult {
         printer.section(&diff.lines, LINES)?;
         return OK;
     }
-    match printer.format {
-        Format::Json => printer.item(diff),
-        _ => printer.list(&diff.lines, LINES),
-    }
+    if printer.is_document() { printer.item(diff) } else { printer.list(&diff.lines, LINES) }
 }

@@ -25,11 +25,13 @@ const FAULTS: Columns = "id kind vm=vm_id probability times_left service delay=d
 pub async fn vm(connection: &Connection, command: VmCommand, printer: Printer) -> CommandResult {
     let client = connection.sim();
     match command {
-        VmCommand::List { os, cluster, hypervisor, power, tags } => {
+        VmCommand::List { os, cluster, hypervisor, power, tags, most } => {
             let mut filter =
                 filter([("os", os), ("cluster", cluster), ("hypervisor", hypervisor), ("power", power)]);
             add_tags(&mut filter, tags);
-            printer.list(&client.list_vms(&filter).await?, VMS)
+            let mut vms = client.list_vms(&filter).await?;
+            vms.truncate(most.limit);
+            printer.list(&vms, VMS)
         }
         VmCommand::Show { id } => printer.item(&client.get_vm(&id).await?),
         VmCommand::Create { id, os, driver, image, cluster, hypervisor, tags, file } => {
@@ -132,7 +134,11 @@ pub async fn fault(connection: &Connection, command: FaultCommand, printer: Prin
             }
             printer.list(&injected, FAULTS)
         }
-        FaultCommand::List { vm } => printer.list(&client.list_faults(&faults_of(vm)).await?, FAULTS),
+        FaultCommand::List { vm, most } => {
+            let mut faults = client.list_faults(&faults_of(vm)).await?;
+            faults.truncate(most.limit);
+            printer.list(&faults, FAULTS)
+        }
         FaultCommand::Clear { id: Some(id), .. } => {
             client.delete_fault(id).await?;
             done(&format!("fault {id} is cleared"))

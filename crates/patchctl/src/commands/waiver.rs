@@ -40,6 +40,7 @@ pub async fn exception(
             unless_proposed(outcome, printer, |exception| printer.item(&exception))
         }
         ExceptionCommand::Delete { id } => {
+            let id = connection.exception_id(id).await?;
             client.delete_exception(id).await?;
             done(&format!("exception {id} is ended"))
         }
@@ -50,9 +51,11 @@ pub async fn calendar(connection: &Connection, command: CalendarCommand, printer
     let client = connection.patch();
     match command {
         CalendarCommand::List(most) => list(&client.list_calendars(most.limit).await?, printer),
-        CalendarCommand::Show { id, ical: false } => show(&client.get_calendar(id).await?, printer),
+        CalendarCommand::Show { id, ical: false } => {
+            show(&client.get_calendar(connection.calendar_id(id).await?).await?, printer)
+        }
         CalendarCommand::Show { id, ical: true } => {
-            print(&client.get_calendar_ical(id).await?)?;
+            print(&client.get_calendar_ical(connection.calendar_id(id).await?).await?)?;
             OK
         }
         CalendarCommand::Create {
@@ -87,6 +90,7 @@ pub async fn calendar(connection: &Connection, command: CalendarCommand, printer
             unless_proposed(outcome, printer, |calendar| show(&calendar, printer))
         }
         CalendarCommand::Delete { id } => {
+            let id = connection.calendar_id(id).await?;
             let outcome = client.delete_calendar(id).await?;
             unless_proposed(outcome, printer, |()| done(&format!("calendar {id} is deleted")))
         }

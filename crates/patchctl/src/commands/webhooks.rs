@@ -16,10 +16,14 @@ pub async fn webhook(connection: &Connection, command: WebhookCommand, printer: 
             issued(&client.create_webhook(&CreateWebhookReceiver { url, customer }).await?, printer)
         }
         WebhookCommand::List(most) => printer.list(&client.list_webhooks(most.limit).await?, RECEIVERS),
-        WebhookCommand::Rotate { id, overlap_hours } => {
-            issued(&client.rotate_webhook(id, &RotateWebhookSecret { overlap_hours }).await?, printer)
-        }
+        WebhookCommand::Rotate { id, overlap_hours } => issued(
+            &client
+                .rotate_webhook(connection.webhook_id(id).await?, &RotateWebhookSecret { overlap_hours })
+                .await?,
+            printer,
+        ),
         WebhookCommand::Delete { id } => {
+            let id = connection.webhook_id(id).await?;
             client.delete_webhook(id).await?;
             done(&format!("receiver {id} is removed"))
         }

@@ -1,26 +1,37 @@
-//! Answers on standard output: a table for people, JSON with every field for programs, or the table as CSV or TSV.
+//! Answers on standard output: a table for people, every field for programs, or the table as CSV or TSV.
 
 mod cell;
+mod colour;
+mod document;
+mod empty;
+mod listing;
+mod next_step;
+mod pager;
+mod relative;
 mod table;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use chrono::Utc;
 use domain::text::inert_cell;
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::arguments::Format;
+use crate::arguments::{Format, OutputChoice};
 use crate::failure::{CommandResult, Failure, OK};
 
 pub use cell::clean;
 use cell::{clean_lines, is_flat, text_of};
-pub use table::columns;
+pub use colour::{choose as choose_colour, is_on as has_colour};
+pub use document::Path;
+pub use listing::Listing;
+use table::Room;
 
 /// The columns of a list, separated by spaces: `heading=path/of/the/value`, or a field's name for both. A `_` in a
-/// heading is printed as a space.
+/// heading is printed as a space. A column after a `+` is printed only by `-o wide`, or if it is asked for.
 pub type Columns = &'static str;
 
 /// A row of a table: each value as text.
@@ -32,21 +43,41 @@ pub(crate) use row;
 #[derive(Debug, Clone, Copy)]
 pub struct Printer {
     pub format: Format,
+    look: &'static Look,
+    /// Whether the platform has sorted the list as it was asked for.
+    is_sorted: bool,
+}
+
+/// What the command line says of the output, for the whole process.
+#[derive(Debug)]
+struct Look {
+    path: Option<Path>,
+    has_pager: bool,
+    listing: Listing,
 }
 
 impl Printer {
-    /// Prints a list: one row per item, or the items as a JSON array.
+    /// A printer lives as long as the process, as does what it leaks.
+    pub fn new(output: OutputChoice, has_pager: bool, listing: Listing) -> Self {
+        let look = Look { path: output.path, has_pager, listing };
+        Self { format: output.format, look: Box::leak(Box::new(look)), is_sorted: false }
+    }
+
+    /// Prints a list: one row per item, or the items as an array.
     pub fn list<T: Serialize>(self, items: &[T], columns: Columns) -> CommandResult {
-        if self.format == Format::Json {
-            return self.json(items);
+        let listing = &self.look.listing;
+        let sorted = if self.is_sorted { items.iter().collect() } else { listing.sorted(items, columns)? };
+        if self.is_document() {
+            return self.json(&sorted);
         }
-        let (headings, pointers): (Vec<String>, Vec<String>) = columns.split_whitespace().map(column).unzip();
-        let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
-        let cells = |item| {
-            let item = serde_json::to_value(item).unwrap_or_default();
-            pointers.iter().map(|pointer| item.pointer(pointer).map(text_of).unwrap_or_default()).collect()
-        };
-        self.rows(&headings, items.iter().map(cells).collect())
+        if items.is_empty() && self.is_for_people() {
+            return empty::report(listing);
+        }
+        self.table_of(&sorted, columns, true)?;
+        if self.is_for_people() && listing.limit == Some(items.len()) {
+            note(&format!("only the first {} are shown; --limit shows more", items.len()));
+        }
+        OK
     }
 
     /// Prints a list below something else, or nothing when it is empty.
@@ -54,8 +85,25 @@ impl Printer {
         if items.is_empty() {
             return OK;
         }
+        if self.is_document() {
+            return self.json(items);
+        }
         print("\n")?;
-        self.list(items, columns)
+        self.table_of(&items.iter().collect::<Vec<_>>(), columns, false)
+    }
+
+    fn table_of<T: Serialize>(self, items: &[&T], columns: Columns, is_whole: bool) -> CommandResult {
+        let values: Vec<Value> =
+            items.iter().map(|item| serde_json::to_value(item).unwrap_or_default()).collect();
+        let usual = Listing::default();
+        let listing = if is_whole { &self.look.listing } else { &usual };
+        let columns = listing.columns(columns, self.format == Format::Wide, values.first())?;
+        let headings: Vec<&str> = columns.iter().map(|column| column.heading.as_str()).collect();
+        let now = Utc::now();
+        let cell =
+            |text: String| if self.format == Format::Table { relative::relative(text, now) } else { text };
+        let rows = values.iter().map(|item| columns.iter().map(|column| cell(column.cell(item))).collect());
+        self.write_rows(&headings, rows.collect(), is_whole)
     }
 
     /// Prints a text for people, or the item that it describes for programs.
@@ -67,48 +115,60 @@ impl Printer {
         OK
     }
 
-    /// Prints one item: one field per line, or everything as a JSON object.
+    /// Prints one item: one field per line, or every field for programs.
     pub fn item<T: Serialize>(self, item: &T) -> CommandResult {
-        if self.format == Format::Json {
+        if self.is_document() {
             return self.json(item);
         }
         let fields = fields_of(item)?;
         match self.format {
-            Format::Table | Format::Json => {
-                let mut rows = Vec::new();
-                for (name, value) in &fields {
-                    add_field(name, value, &mut rows);
-                }
-                print(&table::fields(rows))?;
-                OK
-            }
             Format::Csv | Format::Tsv => {
                 let headings: Vec<&str> = fields.keys().map(String::as_str).collect();
                 self.rows(&headings, vec![fields.values().map(text_of).collect()])
             }
+            Format::Name => {
+                print(&text_of(name_of(&fields)))?;
+                OK
+            }
+            _ => {
+                let mut rows = Vec::new();
+                for (name, value) in &fields {
+                    add_field(name, value, &mut rows);
+                }
+                print(&table::fields(rows, self.room()))?;
+                let listing = &self.look.listing;
+                if !listing.is_dry_run {
+                    next_step::hint_after(&listing.command, &text_of(name_of(&fields)), &fields);
+                }
+                OK
+            }
         }
     }
 
-    /// Prints the rows that summarise an item, or the item itself as JSON.
+    /// Prints the rows that summarise an item, or the item itself for programs.
     pub fn rows_of<T: Serialize>(
         self,
         item: &T,
         headings: &[&str],
         rows: impl IntoIterator<Item = Vec<String>>,
     ) -> CommandResult {
-        match self.format {
-            Format::Json => self.json(item),
-            _ => self.rows(headings, rows.into_iter().collect()),
-        }
+        if self.is_document() { self.json(item) } else { self.rows(headings, rows.into_iter().collect()) }
     }
 
     /// Prints rows that are texts already.
     pub fn rows(self, headings: &[&str], rows: Vec<Vec<String>>) -> CommandResult {
+        self.write_rows(headings, rows, false)
+    }
+
+    fn write_rows(self, headings: &[&str], rows: Vec<Vec<String>>, is_whole: bool) -> CommandResult {
         match self.format {
-            Format::Table => print(&table::columns(headings, rows))?,
+            Format::Table | Format::Wide => self.write_table(headings, rows, is_whole)?,
+            Format::Name => print(
+                &rows.iter().filter_map(|row| row.first()).map(|id| format!("{id}\n")).collect::<String>(),
+            )?,
             Format::Csv => print(&separated(headings, rows, b',')?)?,
             Format::Tsv => print(&separated(headings, rows, b'\t')?)?,
-            Format::Json => {
+            Format::Json | Format::Yaml | Format::JsonPath => {
                 let object = |row| -> BTreeMap<&str, String> { headings.iter().copied().zip(row).collect() };
                 return self.json(&rows.into_iter().map(object).collect::<Vec<_>>());
             }
@@ -116,18 +176,67 @@ impl Printer {
         OK
     }
 
+    fn write_table(self, headings: &[&str], rows: Vec<Vec<String>>, is_whole: bool) -> Result<(), Failure> {
+        let table = table::columns(headings, rows, self.room());
+        let is_long = terminal_height().is_some_and(|height| table.text.lines().count() >= height);
+        let is_paged = is_whole && is_long && self.look.has_pager && pager::show(&table.text);
+        if !is_paged {
+            print(&table.text)?;
+        }
+        if !table.dropped.is_empty() {
+            note(&format!("no room for {}; `-o wide` shows every column", table.dropped.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// Everything that `-o wide` shows has its room.
+    fn room(self) -> Room {
+        let width = if self.format == Format::Wide { None } else { terminal_width() };
+        Room { width, colour: has_colour(&io::stdout()) }
+    }
+
+    /// Prints every field: as YAML or the part of a JSON path if that was asked for, otherwise as JSON.
     pub fn json<T: Serialize + ?Sized>(self, item: &T) -> CommandResult {
-        print(&serde_json::to_string_pretty(item).map_err(unprintable)?)?;
+        match (self.format, &self.look.path) {
+            (Format::Yaml, _) => print(&document::yaml(item)?)?,
+            (Format::JsonPath, Some(path)) => {
+                let selected = path.select(item)?;
+                if selected.is_empty() {
+                    note(&format!("`{path}` selects nothing of the answer; `-o json` shows all of it"));
+                }
+                print(&selected)?;
+            }
+            _ => print(&document::json(item)?)?,
+        }
         OK
     }
 
-    pub fn is_json(self) -> bool {
-        self.format == Format::Json
+    /// Whether every field is printed, for programs: JSON, YAML, JSONPath.
+    pub fn is_document(self) -> bool {
+        matches!(self.format, Format::Json | Format::Yaml | Format::JsonPath)
+    }
+
+    /// Prints what comes after the command, if its answer was not one thing.
+    pub fn hint_at_end(self) {
+        if self.is_for_people() && !self.look.listing.is_dry_run {
+            next_step::hint_at_end(&self.look.listing.command);
+        }
     }
 
     pub fn is_for_people(self) -> bool {
-        self.format == Format::Table
+        matches!(self.format, Format::Table | Format::Wide)
     }
+
+    /// For a list that the platform has sorted already.
+    pub fn without_sort(self) -> Self {
+        Self { is_sorted: true, ..self }
+    }
+}
+
+/// A table as text, below a text of the caller's own.
+pub fn columns(headings: &[&str], rows: Vec<Vec<String>>) -> String {
+    let room = Room { width: terminal_width(), colour: has_colour(&io::stdout()) };
+    table::columns(headings, rows, room).text
 }
 
 /// Prints a text and a line break at its end. A reader that closes the pipe (`| head`) is not an error.
@@ -146,14 +255,32 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// The commands that have a hint for an empty list or for what comes next.
+#[cfg(test)]
+pub fn hinted_commands() -> impl Iterator<Item = &'static str> {
+    empty::commands().chain(next_step::commands())
+}
+
 /// Prints a remark for people on standard error; programs read only standard output.
 pub fn note(text: &str) {
     eprintln!("{text}");
 }
 
-/// Prints what the answer could not say: how to get what was probably meant.
+/// Prints what the answer could not say: how to get what was probably meant, or what comes next.
 pub fn hint(text: &str) {
-    note(&format!("hint: {text}"));
+    note(&format!("{} {text}", hint_label()));
+}
+
+pub fn hint_label() -> String {
+    label("hint:", colour::Tone::Working)
+}
+
+pub fn error_label() -> String {
+    label("error:", colour::Tone::Bad)
+}
+
+fn label(text: &str, tone: colour::Tone) -> String {
+    colour::paint(text, has_colour(&io::stderr()).then_some(tone))
 }
 
 /// Ends a command that has no answer with a remark.
@@ -166,6 +293,18 @@ pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout())
+        .map(|(width, _)| usize::from(width.0))
+        .filter(|width| *width > 0)
+}
+
+fn terminal_height() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout())
+        .map(|(_, height)| usize::from(height.0))
+        .filter(|height| *height > 0)
+}
+
 /// The fields in the order of their declaration; a plain JSON object would sort them.
 fn fields_of<T: Serialize>(item: &T) -> Result<IndexMap<String, Value>, Failure> {
     let text = serde_json::to_string(item);
@@ -176,9 +315,11 @@ fn unprintable(error: impl Display) -> Failure {
     Failure::new(format!("the answer cannot be printed: {error}"))
 }
 
-fn column(column: &str) -> (String, String) {
-    let (heading, path) = column.split_once('=').unwrap_or((column, column));
-    (heading.replace('_', " "), format!("/{path}"))
+/// What an item is called, by the first of these fields that it has; otherwise its first field.
+fn name_of(fields: &IndexMap<String, Value>) -> &Value {
+    const NAMES: [&str; 6] = ["id", "ci_id", "slug", "version", "name", "subject"];
+    let named = NAMES.iter().find_map(|name| fields.get(*name));
+    named.or_else(|| fields.values().next()).unwrap_or(&Value::Null)
 }
 
 /// Nested fields get a line each, named by their path; empty ones are left out.
@@ -220,9 +361,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_have_a_heading_and_a_path() {
-        assert_eq!(column("created_at"), ("created at".into(), "/created_at".into()));
-        assert_eq!(column("failed=hosts/failed"), ("failed".into(), "/hosts/failed".into()));
+    fn items_are_named_by_their_id() {
+        let fields = |value: Value| fields_of(&value).unwrap();
+        assert_eq!(name_of(&fields(json!({ "kind": "x", "id": "CHG0000001" }))), "CHG0000001");
+        assert_eq!(name_of(&fields(json!({ "kind": "x" }))), "x");
     }
 
     #[test]
@@ -238,7 +380,7 @@ mod tests {
     fn lines_of_a_text_stay_beside_its_name() {
         let mut rows = Vec::new();
         add_field("description", &json!("Two hosts:\n  web-1\u{1b}\nstate approved\n"), &mut rows);
-        let text = table::fields(rows);
+        let text = table::fields(rows, Room::default());
         assert_eq!(
             text,
             "description  Two hosts:\n               web-1\u{fffd}\n             state approved"

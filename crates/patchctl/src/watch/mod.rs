@@ -12,7 +12,6 @@ use domain::ids::RunId;
 use domain::run::RunState;
 use tokio::time::Instant;
 
-use crate::arguments::Format;
 use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::output::{Printer, print};
 
@@ -47,7 +46,7 @@ fn print_event(event: &CloudEvent) -> Result<(), Failure> {
 
 /// Passes every event to `show` once, in order, until the run has ended. A stream that breaks is opened again after the
 /// last event that was read.
-async fn follow(
+pub async fn follow(
     client: &PatchClient,
     id: RunId,
     after: &str,
@@ -111,10 +110,12 @@ fn status_of(run: &RunDetail) -> ExitStatus {
 
 impl View {
     fn new(printer: Printer, run: &RunDetail) -> Self {
-        match printer.format {
-            Format::Table if crate::output::is_terminal() => Self::live(run),
-            Format::Table => Self::Lines,
-            _ => Self::Events,
+        if !printer.is_for_people() {
+            Self::Events
+        } else if crate::output::is_terminal() {
+            Self::live(run)
+        } else {
+            Self::Lines
         }
     }
 }

@@ -7,6 +7,7 @@ mod commands;
 mod duties;
 mod imports;
 mod login;
+mod manners;
 mod program;
 mod run_parts;
 mod simulate;

@@ -55,7 +55,8 @@ async fn account_does_not_become_somebody_who_is_known_already() {
         let reason = desk.refused(sub, 403).await;
         assert!(reason.contains("is somebody else here"), "{name}: {reason}");
     }
-    for (sub, name) in [("m-5", "service:platform"), ("m-6", "\u{43e}livia"), ("m-7", "oli via"), ("m-8", "")] {
+    for (sub, name) in [("m-5", "service:platform"), ("m-6", "\u{43e}livia"), ("m-7", "oli via"), ("m-8", "")]
+    {
         desk.provider.set(sub, unverified(name, "")).await;
         let reason = desk.refused(sub, 403).await;
         assert!(reason.contains("cannot be a subject"), "{name}: {reason}");

@@ -14,11 +14,15 @@ pub async fn run(connection: &Connection, arguments: SimulateArguments, printer:
     let strategies = arguments.strategies();
     let SimulateArguments { policy, advisory, replay, runs, seed, deadline, confidence, check, .. } =
         arguments;
+    let replay_of = match replay {
+        Some(run) => Some(connection.run_id(run).await?),
+        None => None,
+    };
     let request = SimulatePlans {
         policy_id: policy,
         advisory,
         selector,
-        replay_of: replay,
+        replay_of,
         scenario: None,
         strategies,
         runs,
