@@ -16,6 +16,8 @@ const CONFIRM: Who = roles(&[Approver, Admin]);
 /// Who can have proposed something may withdraw it.
 const WITHDRAW: Who = roles(&[Operator, Approver, Admin]);
 const ADMIN: Who = roles(&[Admin]);
+/// Who keeps the platform working, and who checks that.
+const DIAGNOSE: Who = roles(&[Operator, Auditor, Admin, Service]);
 const AUDIT: Who = roles(&[Auditor, Admin]);
 /// An agent only for its own host.
 const PUSH: Who = roles(&[Operator, Admin, Agent, Service]);
@@ -111,7 +113,7 @@ const PATCH_MANAGER: &[Right] = &[
     right(Put, "/patch/customers/{slug}/ratings/{version}", WORK),
     right(Post, "/patch/customers/{slug}/reports", WORK),
     right(Get, "/patch/deployments", READ),
-    right(Get, "/patch/diagnosis", WORK),
+    right(Get, "/patch/diagnosis", DIAGNOSE),
     right(Get, "/patch/exceptions", READ),
     right(Post, "/patch/exceptions", WORK),
     right(Get, "/patch/exceptions/{id}", READ),

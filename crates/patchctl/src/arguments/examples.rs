@@ -1,7 +1,7 @@
 //! An example for each command that has none next to its arguments.
 
 /// A command, and a line that it accepts.
-pub const EXAMPLES: [(&str, &str); 163] = [
+pub const EXAMPLES: [(&str, &str); 169] = [
     ("advisory coverage", "advisory coverage"),
     ("advisory history", "advisory history CVE-2026-90100 --days 90"),
     ("advisory import", "advisory import all.zip known_exploited_vulnerabilities.json"),
@@ -53,6 +53,8 @@ pub const EXAMPLES: [(&str, &str); 163] = [
     ("compliance summary", "compliance summary"),
     ("compliance timeliness", "compliance timeliness --months 6"),
     ("compliance unfixed", "compliance unfixed web-07"),
+    ("context list", "context list"),
+    ("context use", "context use production"),
     ("exception delete", "exception delete 018f4e3a"),
     ("exception list", "exception list"),
     ("fault clear", "fault clear --vm web-07"),
@@ -69,6 +71,7 @@ pub const EXAMPLES: [(&str, &str); 163] = [
     ("incident resolve", "incident resolve INC1 --resolution 'disk replaced'"),
     ("incident show", "incident show @latest"),
     ("incident update", "incident update INC1 -f incident.yaml"),
+    ("logout", "logout"),
     (
         "notification create",
         "notification create --to ops@example.org --subject 'Patching tonight' --body 'From 22:00'",
@@ -126,6 +129,8 @@ pub const EXAMPLES: [(&str, &str); 163] = [
     ("release timeline", "release timeline --version v1.0.1 --svg timeline.svg"),
     ("release validate", "release validate --version v1.0.1"),
     ("repository show", "repository show rocky9"),
+    ("restore confirm", "restore confirm --reason 'restored the backup of 3 March'"),
+    ("restore status", "restore status"),
     ("run cancel", "run cancel @latest --reason 'wrong policy'"),
     ("run diff", "run diff @latest"),
     ("run events", "run events @latest"),
@@ -171,4 +176,5 @@ pub const EXAMPLES: [(&str, &str); 163] = [
     ("webhook delete", "webhook delete 018f4e3a"),
     ("webhook list", "webhook list"),
     ("webhook rotate", "webhook rotate 018f4e3a --overlap-hours 48"),
+    ("whoami", "whoami"),
 ];

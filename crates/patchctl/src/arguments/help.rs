@@ -7,7 +7,7 @@ use super::examples::EXAMPLES;
 
 /// Every command, in the group where one looks for it.
 const GROUPS: [(&str, &[&str]); 7] = [
-    ("Start", &["up", "demo", "doctor", "health"]),
+    ("Start", &["up", "demo", "login", "logout", "whoami", "context", "doctor", "health"]),
     ("Fleet", &["ci", "relationship", "inventory", "package", "search", "vm", "fault", "repository"]),
     ("Compliance", &["compliance", "policy", "advisory", "feed", "exception"]),
     ("Runs", &["run", "plan", "simulate", "predictions", "schedule"]),
@@ -15,7 +15,19 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("Releases", &["release"]),
     (
         "Platform",
-        &["token", "person", "proposal", "webhook", "audit", "explain", "completions", "version", "help"],
+        &[
+            "token",
+            "person",
+            "proposal",
+            "webhook",
+            "audit",
+            "backup",
+            "restore",
+            "explain",
+            "completions",
+            "version",
+            "help",
+        ],
     ),
 ];
 

@@ -6,7 +6,7 @@ use cmdb::Cmdb;
 use itsm::Itsm;
 use patch_manager::PatchManager;
 use serde_json::{Map, Value};
-use service_kit::server::Service;
+use service_kit::server::openapi;
 use sim_engine::SimEngine;
 
 use crate::failure::Failure;
@@ -23,7 +23,8 @@ pub struct Schema(Map<String, Value>);
 impl Schemas {
     /// Where services have a schema of the same name, it is the same one or that of the patch-manager.
     pub fn of_this_program() -> Result<Self, Failure> {
-        let contracts = [SimEngine::contract(), Itsm::contract(), Cmdb::contract(), PatchManager::contract()];
+        let contracts =
+            [openapi::<SimEngine>(), openapi::<Itsm>(), openapi::<Cmdb>(), openapi::<PatchManager>()];
         let mut all = BTreeMap::new();
         for contract in contracts {
             let contract = serde_json::to_value(contract)
