@@ -20,7 +20,7 @@ use crate::{
 /// denied, or not allowed, is left out whatever the other rules say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = PolicyBaseline))]
 pub struct Baseline {
     /// Kinds of notices, at least one. Default: all of them.
     #[serde(skip_serializing_if = "is_all")]

@@ -8,10 +8,10 @@ use clap::Parser;
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use domain::strategy::Strategy;
 
-use crate::arguments::{Arguments, GlobalOptions};
+use crate::arguments::global::GlobalOptions;
 use crate::connect::Connection;
-use crate::failure::Failure;
 use crate::resolve::about_run;
+use terminal::Failure;
 
 /// Nobody waits longer for a completion.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,7 +69,7 @@ pub fn strategies() -> ArgValueCandidates {
 }
 
 fn candidate(value: impl ToString, help: impl AsRef<str>) -> CompletionCandidate {
-    CompletionCandidate::new(value.to_string()).help(Some(crate::output::clean(help.as_ref()).into()))
+    CompletionCandidate::new(value.to_string()).help(Some(terminal::clean(help.as_ref()).into()))
 }
 
 /// The answer of the platform that the words of the line select; nothing if there is none.
@@ -87,12 +87,19 @@ fn ask(
     runtime.block_on(answer).unwrap_or_default()
 }
 
+/// A line of which only the global options are read.
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    global: GlobalOptions,
+}
+
 /// The global options of an unfinished line: `patchctl -- patchctl --port-base 9000 run show`.
 fn global_options(words: impl Iterator<Item = String>) -> Option<GlobalOptions> {
     const WITH_VALUE: [&str; 6] =
         ["--server", "--port-base", "--cmdb-url", "--itsm-url", "--token-file", "--data-dir"];
     let words: Vec<String> = words.skip_while(|word| word != "--").skip(2).collect();
-    let mut line = vec!["patchctl".to_owned(), "health".to_owned()];
+    let mut line = vec!["patchctl".to_owned()];
     for (index, word) in words.iter().enumerate() {
         if WITH_VALUE.contains(&word.as_str()) {
             line.extend(words.get(index..index + 2).unwrap_or_default().iter().cloned());
@@ -100,7 +107,7 @@ fn global_options(words: impl Iterator<Item = String>) -> Option<GlobalOptions> 
             line.push(word.clone());
         }
     }
-    Arguments::try_parse_from(line).ok().map(|arguments| arguments.global)
+    Line::try_parse_from(line).ok().map(|line| line.global)
 }
 
 #[cfg(test)]

@@ -15,10 +15,10 @@ use api_client::releases::ReleasesClient;
 use api_client::sim::SimClient;
 use reqwest::Url;
 
-use crate::arguments::GlobalOptions;
+use crate::arguments::global::GlobalOptions;
 use crate::context::{self, Context, Contexts};
-use crate::failure::Failure;
 use crate::platform::{Addresses, Authority, default_data_dir};
+use terminal::Failure;
 
 /// A person is waiting: half a second covers the restart of a replica, and a platform that is down is reported soon.
 const RETRY: RetryRule = RetryRule { attempts: 3, first_wait: Duration::from_millis(150) };

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::GlobalOptions;
-use crate::failure::Failure;
+use crate::arguments::global::GlobalOptions;
+use terminal::Failure;
 
 const LONGEST_NAME: usize = 60;
 /// Contexts of one person.

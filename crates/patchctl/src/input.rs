@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use service_kit::repeated_key;
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// Largest file that is read as a whole.
 const MAX_BYTES: u64 = 512 << 20;

@@ -1,7 +1,7 @@
 //! `patchctl`: the command line of the platform. It starts the platform (`up`), calls every endpoint of its API, and
 //! answers questions about schedules, versions and advisories without a platform.
 //!
-//! `arguments` defines the command line, `commands` executes it. All output goes through `output`. An error is a
+//! `arguments` defines the command line, `commands` executes it. All output goes through the crate `terminal`. An error is a
 //! `Failure`, which is printed once, here.
 
 mod arguments;
@@ -10,13 +10,10 @@ mod complete;
 mod connect;
 mod context;
 mod demo;
-mod failure;
 mod input;
-mod output;
 mod platform;
 mod poll;
 mod resolve;
-mod suggest;
 mod watch;
 
 use std::process::ExitCode;
@@ -25,7 +22,7 @@ use std::time::Duration;
 use clap_complete::CompleteEnv;
 
 use crate::arguments::Invocation;
-use crate::failure::{ExitStatus, Failure};
+use terminal::Failure;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -45,11 +42,5 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => status.into(),
         Err(failure) => failure.report(),
-    }
-}
-
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> Self {
-        Self::from(status as u8)
     }
 }

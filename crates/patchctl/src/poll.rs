@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// Asks again and again until there is an answer; `None` when there was none within `timeout`.
 pub async fn poll<T>(

@@ -7,10 +7,10 @@ use api_types::patch::RunSummary;
 use domain::ids::{ChangeId, RunId};
 use uuid::Uuid;
 
-use crate::arguments::{IncidentId, ProblemId, ShortId};
+use crate::arguments::short_id::{IncidentId, ProblemId, ShortId};
 use crate::connect::Connection;
-use crate::failure::Failure;
-use crate::output::clean;
+use terminal::Failure;
+use terminal::clean;
 
 /// Items of a list that are looked at.
 const LOOKED_AT: usize = 1000;

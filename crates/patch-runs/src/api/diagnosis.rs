@@ -2,7 +2,7 @@
 
 use api_types::{patch::Diagnosis, problem::Problem};
 use axum::extract::State;
-use service_kit::{ApiResult, Json, Operator};
+use service_kit::{ApiResult, Json, Viewer};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{App, app::diagnosis};
@@ -16,6 +16,6 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// What cannot be found out within a few seconds is null, with the reason. The answer is of one replica.
 #[utoipa::path(get, path = "/patch/diagnosis", tag = "diagnosis",
     responses((status = 200, body = Diagnosis), (status = "4XX", body = Problem)))]
-async fn get_diagnosis(State(app): State<App>, _: Operator) -> ApiResult<Json<Diagnosis>> {
+async fn get_diagnosis(State(app): State<App>, _: Viewer) -> ApiResult<Json<Diagnosis>> {
     diagnosis::get_diagnosis(&app).await.map(Json)
 }

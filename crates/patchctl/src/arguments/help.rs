@@ -124,7 +124,7 @@ mod tests {
         let exists = |path: &str| {
             path.split(' ').try_fold(&root, |command, name| command.find_subcommand(name)).is_some()
         };
-        for path in crate::output::hinted_commands() {
+        for path in terminal::hinted_commands() {
             assert!(exists(path), "{path}");
         }
     }

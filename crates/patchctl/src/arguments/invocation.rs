@@ -7,7 +7,7 @@ use clap::{ArgMatches, Command, FromArgMatches};
 use domain::ids::{CiId, PolicyId};
 
 use super::{Arguments, COLUMNS, LIMIT, SORT, WATCH, command};
-use crate::output::Listing;
+use terminal::Listing;
 
 /// A thing that the command line names and that may not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]

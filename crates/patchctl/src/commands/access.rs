@@ -7,8 +7,8 @@ use api_types::access::{
 use super::{filter, wire_name};
 use crate::arguments::{PersonCommand, ProposalCommand, TokenCommand};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::{Columns, Printer, done, is_terminal, note, print};
+use terminal::{Columns, Printer, done, is_terminal, note, print};
+use terminal::{CommandResult, ExitStatus, Failure, OK};
 
 const TOKENS: Columns = "id subject roles ci created=created_at by=created_by confirmed=confirmed_by expires=expires_at \
                          revoked=revoked_at";

@@ -12,9 +12,9 @@ use super::run::show_started;
 use super::{filter, matching, wire_name};
 use crate::arguments::AdvisoryCommand;
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::input;
-use crate::output::{Columns, Printer, clean, note, print, row};
+use terminal::{Columns, Printer, clean, note, print, row};
+use terminal::{CommandResult, ExitStatus, Failure, OK};
 
 /// Most warnings to print for a file.
 const MOST_WARNINGS: usize = 5;

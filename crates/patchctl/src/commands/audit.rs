@@ -10,9 +10,9 @@ use api_types::{
 use super::filter;
 use crate::arguments::{AuditArguments, AuditCommand, AuditHead};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::{Columns, Printer, note, print};
 use exported::ExportedHeads;
+use terminal::{Columns, Printer, note, print};
+use terminal::{CommandResult, ExitStatus, Failure, OK};
 
 const CHECKS: Columns = "service position hash complete=is_complete waiting outside fault=fault/reason";
 const AUDIT: Columns = "at who=subject service action object reason";

@@ -5,10 +5,10 @@ use service_kit::cli;
 
 use crate::arguments::{BackupArguments, GlobalOptions, OtherDatabase};
 use crate::connect;
-use crate::failure::{CommandResult, Failure};
 use crate::input;
-use crate::output::{Printer, row};
 use crate::platform::{BackupConfig, Manifest, back_up};
+use terminal::{CommandResult, Failure};
+use terminal::{Printer, row};
 
 pub async fn run(global: &GlobalOptions, arguments: BackupArguments, printer: Printer) -> CommandResult {
     let stop = cli::stop_signal()?;

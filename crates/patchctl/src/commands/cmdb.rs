@@ -12,10 +12,10 @@ use serde::Serialize;
 use super::{Filter, access::unless_proposed, add_tags, etag, filter, import, wire_name};
 use crate::arguments::{CiCommand, MaintenanceCommand, RelationshipCommand};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
-use crate::output::{Columns, Printer, done, note, row};
 use crate::poll::poll;
+use terminal::{Columns, Printer, done, note, row};
+use terminal::{CommandResult, ExitStatus, Failure};
 
 const SYNC_TIMEOUT: Duration = Duration::from_secs(1800);
 const SYNC_POLL: Duration = Duration::from_millis(300);

@@ -13,9 +13,9 @@ use clap::ValueEnum;
 use super::{access::unless_proposed, filter, local::compare_versions};
 use crate::arguments::{ComplianceCommand, PackageCommand};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::{Columns, Printer, clean, note, print, row};
 use crate::poll::poll;
+use terminal::{Columns, Printer, clean, note, print, row};
+use terminal::{CommandResult, ExitStatus, Failure, OK};
 
 /// A scan of a large fleet takes minutes; nobody waits longer than this.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(2 * 3600);

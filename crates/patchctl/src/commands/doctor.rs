@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::arguments::GlobalOptions;
 use crate::connect::{self, Connection};
-use crate::failure::{CommandResult, ExitStatus};
-use crate::output::{Columns, Printer, note};
+use terminal::{Columns, Printer, note};
+use terminal::{CommandResult, ExitStatus};
 
 /// One question takes no longer; what is not answered by then is unknown.
 const TIMEOUT: Duration = Duration::from_secs(15);

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::arguments::ExplainArguments;
-use crate::failure::{CommandResult, Failure, OK};
-use crate::output::{Columns, Printer, hint, print};
-use crate::suggest;
 use schema::Schemas;
+use terminal::suggest;
+use terminal::{Columns, Printer, hint, print};
+use terminal::{CommandResult, Failure, OK};
 
 /// What people write in files and requests: its name here, and that of its schema.
 const RESOURCES: [(&str, &str); 18] = [

@@ -4,8 +4,8 @@ use api_types::patch::{FeedState, PutFeed};
 
 use crate::arguments::{AddFeed, FeedCommand};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus};
-use crate::output::{Columns, Printer, done};
+use terminal::{Columns, Printer, done};
+use terminal::{CommandResult, ExitStatus};
 
 const FEEDS: Columns = "id state fetched=fetched_at next=next_at failures problem url";
 const PRESETS: Columns = "name covers url";

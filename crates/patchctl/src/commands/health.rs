@@ -3,9 +3,9 @@ use api_types::patch::Hold;
 use super::restore::hold_text;
 use crate::arguments::GlobalOptions;
 use crate::connect::{self, Connection};
-use crate::failure::{CommandResult, ExitStatus};
-use crate::output::{Printer, note, row};
 use crate::platform::ask_readiness;
+use terminal::{CommandResult, ExitStatus};
+use terminal::{Printer, note, row};
 
 /// Exit status 0 when all services are ready, 3 when some are or a restore is to be confirmed, 1 when none is.
 pub async fn run(global: &GlobalOptions, printer: Printer) -> CommandResult {

@@ -4,9 +4,9 @@ use api_types::patch::Inventory;
 use super::filter;
 use crate::arguments::InventoryCommand;
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
-use crate::output::Printer;
+use terminal::Printer;
+use terminal::{CommandResult, ExitStatus, Failure};
 
 pub async fn run(connection: &Connection, command: InventoryCommand, printer: Printer) -> CommandResult {
     let InventoryCommand::Push { file, ci, os, scan_id, running_kernel, channels, modules } = command;

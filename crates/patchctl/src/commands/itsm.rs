@@ -10,9 +10,9 @@ use crate::arguments::{
     ChangeCommand, CloseFields, DecisionFields, IncidentCommand, NotificationCommand, ProblemCommand,
 };
 use crate::connect::Connection;
-use crate::failure::{CommandResult, Failure};
 use crate::input;
-use crate::output::{Columns, Printer};
+use terminal::{Columns, Printer};
+use terminal::{CommandResult, Failure};
 
 const CHANGES: Columns =
     "id kind state risk requested_by start=start_at end=end_at description=short_description";

@@ -9,8 +9,8 @@ use chrono::{SecondsFormat, Utc};
 use domain::time::{Crontab, next_occurrences, occurrences_of};
 
 use crate::arguments::{CompareArguments, PackagingName, ScheduleCommand};
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::{hint, print};
+use terminal::{CommandResult, ExitStatus, Failure, OK};
+use terminal::{hint, print};
 
 /// Longest line of a batch of schedules, in bytes.
 const LINE_BYTES: usize = 64 * 1024;

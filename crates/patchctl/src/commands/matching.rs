@@ -17,9 +17,9 @@ use advisories::{
 use chrono::Utc;
 
 use crate::arguments::MatchArguments;
-use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
-use crate::output::{Printer, clean, note};
+use terminal::{CommandResult, ExitStatus, Failure};
+use terminal::{Printer, clean, note};
 
 /// Most refused records to print; of the others, only the number is printed.
 const MOST_REFUSALS: usize = 10;

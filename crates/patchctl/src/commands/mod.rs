@@ -41,8 +41,8 @@ use serde::Serialize;
 use self::suggestions::with_suggestion;
 use crate::arguments::{Arguments, Command, GlobalOptions, Invocation, PlanCommand};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, Failure, OK};
-use crate::output::{Printer, choose_colour, print};
+use terminal::{CommandResult, Failure, OK};
+use terminal::{Printer, choose_colour, print};
 
 /// Runs the command once, or again and again if it watches a list.
 pub async fn run(invocation: &Invocation) -> CommandResult {

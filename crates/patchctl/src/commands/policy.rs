@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::{etag, preflight, spaced_name};
 use crate::arguments::PolicyCommand;
 use crate::connect::Connection;
-use crate::failure::{CommandResult, Failure, OK};
 use crate::input;
-use crate::output::{Columns, Printer, done, hint, note, print, row};
+use terminal::{Columns, Printer, done, hint, note, print, row};
+use terminal::{CommandResult, Failure, OK};
 
 const POLICIES: Columns = "id name schedule offset=schedule_offset_days time_zone targets=target_ci_tags level=patch_level strategy enabled version";
 const CONFLICTS: Columns = "conflicts_with=policy_id reason hosts=ci_ids";

@@ -4,8 +4,8 @@ use api_types::patch::{PredictionCalibration, PredictionLedger, ScoredPrediction
 
 use crate::arguments::PredictionsArguments;
 use crate::connect::Connection;
-use crate::failure::{CommandResult, OK};
-use crate::output::{Printer, print, row};
+use terminal::{CommandResult, OK};
+use terminal::{Printer, print, row};
 
 const HEADINGS: [&str; 11] = [
     "run",

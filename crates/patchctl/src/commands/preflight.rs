@@ -11,9 +11,9 @@ use domain::{
 };
 use serde::Serialize;
 
-use crate::failure::{CommandResult, ExitStatus, Failure};
-use crate::output::{Columns, Printer, note, print};
 use crate::poll::poll;
+use terminal::{Columns, Printer, note, print};
+use terminal::{CommandResult, ExitStatus, Failure};
 
 /// As for a scan, which the dry run contains.
 const TIMEOUT: Duration = Duration::from_secs(2 * 3600);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use crate::failure::{CommandResult, Failure, OK};
-use crate::output::{is_terminal, print};
+use terminal::{CommandResult, Failure, OK};
+use terminal::{is_terminal, print};
 
 /// On a terminal each list replaces the one before; elsewhere an empty line is between them. The first failure ends it.
 pub async fn run(

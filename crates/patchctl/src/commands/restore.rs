@@ -4,9 +4,9 @@ use api_types::patch::{ConfirmInstallation, Hold, Installation};
 
 use crate::arguments::{GlobalOptions, RestoreArguments, RestoreCommand};
 use crate::connect::{self, Connection};
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::{Columns, Printer, note, print};
 use crate::platform::{RestoreConfig, restore};
+use terminal::{Columns, Printer, note, print};
+use terminal::{CommandResult, ExitStatus, Failure, OK};
 
 use super::{backup, spaced_name};
 

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::{filter, run_diff, run_logs, system_patch, trace};
 use crate::arguments::{OrderArguments, ReportFormat, RunCommand, StartArguments};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, Failure, OK};
-use crate::output::{Columns, Printer, clean, note, print};
 use crate::watch;
+use terminal::{Columns, Printer, clean, note, print};
+use terminal::{CommandResult, Failure, OK};
 
 const RUNS: Columns = "id state policy=policy_id advisory trigger hosts=hosts/total ok=hosts/succeeded \
                        failed=hosts/failed change=change_id by=requested_by created=created_at +strategy +started=started_at +ended=ended_at +reason";

@@ -2,8 +2,8 @@
 
 use api_types::patch::RunDiff;
 
-use crate::failure::{CommandResult, OK};
-use crate::output::{Columns, Printer, print};
+use terminal::{Columns, Printer, print};
+use terminal::{CommandResult, OK};
 
 const LINES: Columns = "of=subject difference=what approved now";
 

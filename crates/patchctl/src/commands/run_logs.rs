@@ -6,9 +6,9 @@ use clap::ValueEnum;
 use domain::ids::{CiId, RunId};
 
 use crate::arguments::LogFormat;
-use crate::failure::{CommandResult, Failure, OK};
-use crate::output::{clean, hint, note, print};
 use crate::watch;
+use terminal::{CommandResult, Failure, OK};
+use terminal::{clean, hint, note, print};
 
 pub async fn run(
     client: &PatchClient,

@@ -3,8 +3,8 @@ use api_types::patch::{SearchGroup, SearchResults};
 use super::{filter, wire_name};
 use crate::arguments::SearchArguments;
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus};
-use crate::output::{Printer, hint, row};
+use terminal::{CommandResult, ExitStatus};
+use terminal::{Printer, hint, row};
 
 /// Exit status 3 if a kind could not be searched.
 pub async fn run(connection: &Connection, arguments: SearchArguments, printer: Printer) -> CommandResult {

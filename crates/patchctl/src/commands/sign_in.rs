@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 use crate::arguments::{ContextCommand, GlobalOptions, LoginArguments};
 use crate::connect::{Connection, addresses, http_url};
 use crate::context::{self, Context, Contexts};
-use crate::failure::{CommandResult, Failure};
-use crate::output::{Columns, Printer, done, note};
+use terminal::{Columns, Printer, done, note};
+use terminal::{CommandResult, Failure};
 
 const CONTEXTS: Columns = "current name server signed_in";
 

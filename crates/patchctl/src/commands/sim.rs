@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::{add_tags, filter};
 use crate::arguments::{FaultCommand, RepositoryCommand, SnapshotCommand, VmCommand};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
-use crate::output::{Columns, Printer, done, note};
+use terminal::{Columns, Printer, done, note};
+use terminal::{CommandResult, ExitStatus, Failure};
 
 /// After this time the service returns the transaction as it is.
 const WAIT_SECONDS: u32 = 20;

@@ -2,8 +2,8 @@
 
 use crate::arguments::Named;
 use crate::connect::Connection;
-use crate::failure::Failure;
-use crate::suggest;
+use terminal::Failure;
+use terminal::suggest;
 
 /// Policies and hosts that are compared.
 const LOOKED_AT: usize = 1000;

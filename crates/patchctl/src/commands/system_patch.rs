@@ -6,8 +6,8 @@ use std::path::Path;
 
 use api_types::patch::SystemPatch;
 
-use crate::failure::Failure;
 use crate::input;
+use terminal::Failure;
 
 /// Reads and checks the file. The error lists all faults with file, line and field.
 pub fn read(path: &Path) -> Result<SystemPatch, Failure> {

@@ -2,8 +2,8 @@ use api_types::patch::{RunTrace, TraceEvent, TracePlan};
 
 use crate::arguments::TraceArguments;
 use crate::connect::Connection;
-use crate::failure::CommandResult;
-use crate::output::{Printer, row};
+use terminal::CommandResult;
+use terminal::{Printer, row};
 
 pub async fn plan(connection: &Connection, arguments: TraceArguments, printer: Printer) -> CommandResult {
     let TraceArguments { policy, advisory, selection, strategy, seed, play } = arguments;

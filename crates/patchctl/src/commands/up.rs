@@ -7,10 +7,10 @@ use service_kit::{Clock, cli, tls::Transport};
 
 use crate::arguments::{GlobalOptions, UpArguments};
 use crate::connect;
-use crate::failure::{CommandResult, Failure, OK};
 use crate::input;
-use crate::output::{is_terminal, note, print};
 use crate::platform::{Authority, Platform, PlatformConfig, secure, start_logging};
+use terminal::{CommandResult, Failure, OK};
+use terminal::{is_terminal, note, print};
 
 pub async fn run(global: &GlobalOptions, arguments: UpArguments) -> CommandResult {
     start_logging(arguments.log_format, arguments.log_file.as_deref())?;

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::local::compare_versions;
 use crate::arguments::{VersionArguments, VersionCommand};
-use crate::failure::CommandResult;
-use crate::output::Printer;
+use terminal::CommandResult;
+use terminal::Printer;
 
 #[derive(Serialize)]
 struct Version {

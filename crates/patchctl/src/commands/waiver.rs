@@ -6,9 +6,9 @@ use domain::time::Recurrence;
 use super::access::unless_proposed;
 use crate::arguments::{CalendarCommand, ExceptionCommand};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, OK};
 use crate::input;
-use crate::output::{Columns, Printer, done, print};
+use terminal::{Columns, Printer, done, print};
+use terminal::{CommandResult, OK};
 
 const EXCEPTIONS: Columns =
     "id host=ci_id advisory=advisory_id package owner expires=expires_at active reason";

@@ -4,8 +4,8 @@ use api_types::webhooks::{CreateWebhookReceiver, IssuedWebhookSecret, RotateWebh
 
 use crate::arguments::WebhookCommand;
 use crate::connect::Connection;
-use crate::failure::{CommandResult, OK};
-use crate::output::{Columns, Printer, done, is_terminal, print};
+use terminal::{Columns, Printer, done, is_terminal, print};
+use terminal::{CommandResult, OK};
 
 const RECEIVERS: Columns = "id url customer created=created_at by=created_by old_until=secrets/1/expires_at";
 

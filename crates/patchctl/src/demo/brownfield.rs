@@ -19,7 +19,7 @@ use super::{
     screen::Screen,
     seeds,
 };
-use crate::failure::Failure;
+use terminal::Failure;
 
 const POLICY: &str = "site";
 /// apt installs no newer version of a package on hold.

@@ -11,7 +11,8 @@ use secrecy::ExposeSecret;
 use service_kit::Clock;
 use tokio::time::Instant;
 
-use crate::{arguments::DemoHosts, failure::Failure, platform::Platform, poll::poll};
+use crate::{arguments::DemoHosts, platform::Platform, poll::poll};
+use terminal::Failure;
 
 /// Timeout of each part of a scene.
 const TIMEOUT: Duration = Duration::from_secs(900);

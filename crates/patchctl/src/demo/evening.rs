@@ -23,9 +23,8 @@ use super::{
 use crate::{
     arguments::DemoHosts,
     commands::simulate::{plan_remark, weighted_hours},
-    failure::Failure,
-    output::row,
 };
+use terminal::{Failure, row};
 
 /// The advisory of the evening.
 const CVE: &str = "CVE-2026-90100";

@@ -19,9 +19,9 @@ use service_kit::{Clock, cli, tls::Transport};
 
 use crate::{
     arguments::{DemoArguments, DemoHosts, GlobalOptions, Scene},
-    failure::{CommandResult, Failure, OK},
     platform::{Platform, PlatformConfig},
 };
+use terminal::{CommandResult, Failure, OK};
 
 pub async fn run(global: &GlobalOptions, arguments: DemoArguments) -> CommandResult {
     let stop = cli::stop_signal()?;

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
 use super::{cast::Cast, screen::Screen, seeds};
-use crate::{arguments::DemoHosts, failure::Failure, poll::poll};
+use crate::{arguments::DemoHosts, poll::poll};
+use terminal::Failure;
 
 /// Enough to build the images, even from a slow mirror.
 const FLEET_TIMEOUT: Duration = Duration::from_secs(1800);

@@ -24,10 +24,9 @@ use tokio::time::sleep;
 use super::cast::{Cast, confirmed};
 use crate::{
     commands::release::{new_release, timeline, views},
-    failure::Failure,
-    output::{columns, row},
     poll::poll,
 };
+use terminal::{Failure, columns, row};
 
 /// Timeout of the scene.
 const TIMEOUT: Duration = Duration::from_secs(300);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::output::columns;
+use terminal::columns;
 
 /// Prints the time since the start in front of each line.
 pub(super) struct Screen {

@@ -9,7 +9,8 @@ use api_types::{
 use domain::policy::Policy;
 use serde::de::DeserializeOwned;
 
-use crate::{arguments::DemoHosts, failure::Failure};
+use crate::arguments::DemoHosts;
+use terminal::Failure;
 
 macro_rules! seed {
     ($path:literal) => {

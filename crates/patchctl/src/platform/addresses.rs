@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use service_kit::tls::Transport;
 use tokio::net::TcpListener;
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// Names of the services in the order of their ports.
 pub const SERVICES: [&str; 4] = ["patch-manager", "cmdb", "itsm", "sim-engine"];

@@ -21,7 +21,7 @@ use rcgen::{
 use service_kit::tls::{TlsConfig, Transport};
 
 use super::data_dir::failed;
-use crate::failure::Failure;
+use terminal::Failure;
 
 const AUTHORITY_YEARS: i32 = 10;
 const CERTIFICATE_YEARS: i32 = 1;

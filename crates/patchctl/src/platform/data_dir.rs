@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use local_postgres::LaunchError;
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// Increases when the layout of the folder changes; the database has its own migrations.
 pub const FORMAT: u32 = 1;

@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::task::JoinHandle;
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the private server is checked and restarted if it crashed.

@@ -10,7 +10,7 @@ use service_kit::telemetry::LogFormat;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 const FILTER: &str = "info,sqlx=warn";
 

@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use service_kit::Clock;
 use service_kit::tls::Transport;
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 pub use addresses::Addresses;
 pub use authority::Authority;

@@ -26,7 +26,7 @@ use super::PlatformConfig;
 use super::addresses::Addresses;
 use super::readiness::ask_readiness;
 use super::settings;
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// Enough for a first start to create all tables on a slow disk.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);

@@ -14,7 +14,7 @@ use service_kit::{
 use super::PlatformConfig;
 use super::addresses::Addresses;
 use super::tokens;
-use crate::failure::Failure;
+use terminal::Failure;
 
 pub fn sim_engine(config: &PlatformConfig) -> Result<sim_engine::SimSettings, Failure> {
     let mut settings: sim_engine::SimSettings = from_environment()?;

@@ -13,7 +13,7 @@ use service_kit::access;
 
 use super::data_dir::failed;
 use super::database;
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// How long a token is accepted.
 const VALID_FOR: TimeDelta = TimeDelta::days(365);

@@ -12,8 +12,8 @@ use domain::ids::RunId;
 use domain::run::RunState;
 use tokio::time::Instant;
 
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::{Printer, print};
+use terminal::{CommandResult, ExitStatus, Failure, OK};
+use terminal::{Printer, print};
 
 use stream::EventStream;
 use view::View;
@@ -112,7 +112,7 @@ impl View {
     fn new(printer: Printer, run: &RunDetail) -> Self {
         if !printer.is_for_people() {
             Self::Events
-        } else if crate::output::is_terminal() {
+        } else if terminal::is_terminal() {
             Self::live(run)
         } else {
             Self::Lines

@@ -9,8 +9,8 @@ use domain::workflow::WorkflowStep;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::events::RunEvent;
-use crate::failure::Failure;
-use crate::output::{clean, print};
+use terminal::Failure;
+use terminal::{clean, print};
 
 /// Most working hosts with a line of their own; the bar counts the others.
 const LINES: usize = 15;

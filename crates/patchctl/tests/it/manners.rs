@@ -157,8 +157,10 @@ fn doctor_of_a_platform_knows_its_parts() {
     {
         assert_eq!(status(check), "ok", "{check}: {findings:#?}");
     }
-    // The program that stands for Ansible here says nothing about its version.
-    assert_eq!((status("ansible").as_str(), answer.status), ("failed", 1), "{findings:#?}");
+    // On a machine without Ansible, a program stands for it that says nothing about its version.
+    assert_ne!(status("ansible"), "unknown", "{findings:#?}");
+    let has_failed = findings.iter().any(|one| one["status"] == "failed");
+    assert_eq!(answer.status, i32::from(has_failed), "{findings:#?}");
     assert_eq!(status("feeds"), "warning");
     // Who only reads learns why the rest is unknown.
     let viewer = up.run(&["token", "create", "vera", "--role", "viewer"]).expect(0).stdout;

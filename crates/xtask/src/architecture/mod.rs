@@ -14,7 +14,7 @@ use crate::task::Verdict;
 use crate::workspace::Workspace;
 
 /// Crates from the lowest to the highest: each may depend only on those before it.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "domain",
     "advisories",
     "planner",
@@ -27,6 +27,7 @@ const ORDER: [&str; 23] = [
     "api-types",
     "service-kit",
     "api-client",
+    "terminal",
     "sim-engine",
     "itsm",
     "cmdb",

@@ -7,9 +7,9 @@ use api_client::access::AccessClient;
 use api_types::rights::SERVICES;
 use service_kit::audit_export::{PublicKey, SignedHead};
 
-use crate::failure::Failure;
 use crate::input;
-use crate::output::note;
+use terminal::Failure;
+use terminal::note;
 
 /// Positions that one request asks for.
 const AT_ONCE: usize = 100;

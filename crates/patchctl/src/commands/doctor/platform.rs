@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::services::compare;
 use super::{Finding, room, within_time};
 use crate::connect::Connection;
-use crate::output::clean;
+use terminal::clean;
 
 /// Items of a list that are looked at.
 const LOOKED_AT: usize = 1000;

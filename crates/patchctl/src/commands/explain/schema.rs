@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use service_kit::server::openapi;
 use sim_engine::SimEngine;
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// References that are followed; a schema that refers to itself ends here.
 const DEPTH: usize = 8;

@@ -18,7 +18,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::Source;
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// Plugins that read data and run nothing. A file may name the first one by its short or its full name.
 const PLUGINS: [&str; 4] = ["constructed", "ansible.builtin.constructed", "yaml", "ini"];
@@ -135,7 +135,7 @@ async fn bounded(stream: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::
 fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let from = lines.len().saturating_sub(6);
-    crate::output::clean(&lines[from..].join(" "))
+    terminal::clean(&lines[from..].join(" "))
 }
 
 /// The inventory without what must not be executed or decrypted.

@@ -9,9 +9,9 @@ use api_client::cmdb::CmdbClient;
 use api_types::cmdb::{ImportReport, MappingProposal, RefusedRecord};
 
 use crate::arguments::ImportArguments;
-use crate::failure::{CommandResult, ExitStatus, Failure};
 use crate::input;
-use crate::output::{Printer, clean, note, print, row};
+use terminal::{CommandResult, ExitStatus, Failure};
+use terminal::{Printer, clean, note, print, row};
 
 /// Places that are listed for one reason.
 const PLACES_SHOWN: usize = 5;

@@ -13,8 +13,8 @@ use tokio::time::sleep;
 
 use super::Source;
 use crate::connect::http_url;
-use crate::failure::Failure;
 use crate::input;
+use terminal::Failure;
 
 const LISTS: [(&str, &str); 2] =
     [("devices", "api/dcim/devices/"), ("virtual machines", "api/virtualization/virtual-machines/")];

@@ -24,10 +24,10 @@ use tokio::time::Instant;
 use super::{access::unless_proposed, filter};
 use crate::arguments::{LineCommand, PlanArguments, ReleaseCommand, SimulateRelease, parse_name};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::input;
-use crate::output::{Columns, Printer, done, note, print};
 use crate::poll::poll;
+use terminal::{Columns, Printer, done, note, print};
+use terminal::{CommandResult, ExitStatus, Failure, OK};
 
 const RELEASES: Columns = "version type urgency base=base_version created=created_at by=created_by notes";
 const DEPLOYMENTS: Columns = "requested=requested_at customer from=from_version to=to_version way=direction \

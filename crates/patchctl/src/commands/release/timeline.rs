@@ -4,7 +4,7 @@ use api_types::patch::ReleaseTimeline;
 use chrono::TimeDelta;
 use domain::release::{Happening, TimelineRow};
 
-use crate::output::{clean, columns};
+use terminal::{clean, columns};
 
 /// Most names on one line; a longer list is counted.
 const MOST_NAMES: usize = 4;

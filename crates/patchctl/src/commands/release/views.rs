@@ -10,7 +10,7 @@ use domain::release::{Figure, Happening, ItemState, Measured, ReleaseKind, Relea
 
 use super::super::{spaced_name, wire_name};
 use super::timeline;
-use crate::output::{clean, columns, row};
+use terminal::{clean, columns, row};
 
 pub(super) fn release(release: &Release) -> String {
     format!("{}\n\n{}", head(release), checklist(release))

@@ -7,7 +7,7 @@ use simulator::{output, plot};
 
 use super::native::Answer;
 use super::{Folder, Question, table};
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// The files that a strategy without a plan does not have.
 const OF_PLAN: [&str; 7] = [

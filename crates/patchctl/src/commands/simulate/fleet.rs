@@ -6,8 +6,8 @@ use domain::plan::NoteSeverity;
 use super::table::checked;
 use crate::arguments::SimulateArguments;
 use crate::connect::Connection;
-use crate::failure::{CommandResult, ExitStatus, OK};
-use crate::output::{Printer, clean, print, row};
+use terminal::{CommandResult, ExitStatus, OK};
+use terminal::{Printer, clean, print, row};
 
 pub async fn run(connection: &Connection, arguments: SimulateArguments, printer: Printer) -> CommandResult {
     let selector = arguments.selection.selector();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use domain::strategy::Strategy;
 use simulator::plot::PlotError;
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 pub struct Folder(PathBuf);
 

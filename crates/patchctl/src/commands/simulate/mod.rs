@@ -17,9 +17,9 @@ pub use self::fleet::{plan_remark, weighted_hours};
 use self::folder::Folder;
 use crate::arguments::{ScenarioArguments, SimulateArguments};
 use crate::connect::Connection;
-use crate::failure::{CommandResult, Failure};
 use crate::input;
-use crate::output::Printer;
+use terminal::Printer;
+use terminal::{CommandResult, Failure};
 
 const BATCH_SIZE: u32 = 2;
 

@@ -8,9 +8,9 @@ use simulator::native::{self, NativeOptions, Sampling, ScenarioComparison};
 
 use super::deadline::{self, DeadlineAnswer};
 use super::{Question, files, table};
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
 use crate::input;
-use crate::output::Printer;
+use terminal::Printer;
+use terminal::{CommandResult, ExitStatus, Failure, OK};
 
 const RUNS: u32 = 1000;
 

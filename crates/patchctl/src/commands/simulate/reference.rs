@@ -6,8 +6,8 @@ use planner::NodePlan;
 use simulator::output;
 
 use super::{Folder, Question};
-use crate::failure::{CommandResult, ExitStatus, Failure, OK};
-use crate::output::{Printer, note};
+use terminal::{CommandResult, ExitStatus, Failure, OK};
+use terminal::{Printer, note};
 
 /// The files that only a plan that is not refused has.
 const RUN_FILES: [&str; 2] = ["events.jsonl", "metrics.csv"];

@@ -4,8 +4,8 @@ use domain::strategy::Strategy;
 use simulator::native::{MonteCarlo, ScenarioOutcome};
 
 use super::native::Answer;
-use crate::failure::{CommandResult, OK};
-use crate::output::{Printer, clean, print};
+use terminal::{CommandResult, OK};
+use terminal::{Printer, clean, print};
 
 /// Each heading has its unit. `weighted h` is criticality x severity x hours until patched, summed over the nodes.
 const HEADINGS: [&str; 14] = [

@@ -12,10 +12,8 @@ use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
 use super::SiteHost;
-use crate::{
-    demo::{cast::Cast, real},
-    failure::Failure,
-};
+use crate::demo::{cast::Cast, real};
+use terminal::Failure;
 
 const TIMEOUT: Duration = Duration::from_secs(1800);
 

@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 use sha2::{Digest, Sha256};
 
 use super::manifest::{self, Manifest, Part};
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// Larger manifests are not read.
 const MAX_MANIFEST: u64 = 64 << 20;

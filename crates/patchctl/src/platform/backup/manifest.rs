@@ -12,8 +12,8 @@ use sim_engine::SimEngine;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
-use crate::failure::Failure;
 use crate::platform::data_dir;
+use terminal::Failure;
 
 /// Increases when the layout of archives changes.
 pub const FORMAT: u32 = 1;

@@ -21,8 +21,8 @@ pub use restore::{RestoreConfig, restore};
 
 use super::data_dir::{self, DataDir, failed};
 use super::database::{self, Database};
-use crate::failure::Failure;
 use programs::Programs;
+use terminal::Failure;
 
 /// The part with the dump of the database.
 const DUMP: &str = "database.dump";

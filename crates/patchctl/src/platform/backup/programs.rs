@@ -9,7 +9,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::process::Command;
 
-use crate::failure::Failure;
+use terminal::Failure;
 
 /// No dump of a supported size takes longer.
 const LIMIT: Duration = Duration::from_secs(12 * 3600);

@@ -11,10 +11,10 @@ use sqlx::PgConnection;
 use tokio::task::spawn_blocking;
 
 use super::{DUMP, KEPT, Manifest, WORK, archive, data_dir, has_table, manifest, work_folder};
-use crate::failure::Failure;
 use crate::platform::backup::programs::Programs;
 use crate::platform::data_dir::{DataDir, failed};
 use crate::platform::database::{self, Database};
+use terminal::Failure;
 
 #[derive(Debug)]
 pub struct RestoreConfig {
@@ -191,11 +191,7 @@ fn move_files(data_dir: &Path, staging: &Path, old: &Path) -> Result<Vec<Moved>,
 fn undo(moved: &[Moved]) {
     for Moved { from, to } in moved.iter().rev() {
         if let Err(error) = fs::rename(to, from) {
-            crate::output::note(&format!(
-                "cannot move `{}` back to `{}`: {error}",
-                to.display(),
-                from.display()
-            ));
+            terminal::note(&format!("cannot move `{}` back to `{}`: {error}", to.display(), from.display()));
         }
     }
 }
