@@ -90,7 +90,7 @@ fn list(schemas: &Schemas, printer: Printer) -> CommandResult {
         schemas.get(schema).map(|schema| first_sentence(&schema.description())).unwrap_or_default()
     };
     let resources: Vec<Resource> =
-        RESOURCES.iter().map(|(name, schema)| Resource { name: *name, about: about(schema) }).collect();
+        RESOURCES.iter().map(|(name, schema)| Resource { name, about: about(schema) }).collect();
     printer.list(&resources, LISTED)
 }
 

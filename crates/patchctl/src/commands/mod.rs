@@ -83,8 +83,8 @@ async fn dispatch(global: &GlobalOptions, command: Command, printer: Printer) ->
         Command::Doctor => doctor::run(global, printer).await,
         Command::Completions { shell } => completions(shell),
 
-        Command::Backup(arguments) => backup::run(&global, arguments, printer).await,
-        Command::Restore(arguments) => restore::run(&global, arguments, printer).await,
+        Command::Backup(arguments) => backup::run(global, arguments, printer).await,
+        Command::Restore(arguments) => restore::run(global, arguments, printer).await,
         Command::Search(arguments) => search::run(&connect()?, arguments, printer).await,
         Command::Compliance { command } => compliance::run(&connect()?, command, printer).await,
         Command::Inventory(command) => inventory::run(&connect()?, command, printer).await,
@@ -114,8 +114,8 @@ async fn dispatch(global: &GlobalOptions, command: Command, printer: Printer) ->
         Command::Fault(command) => sim::fault(&connect()?, command, printer).await,
         Command::Repository(command) => sim::repository(&connect()?, command, printer).await,
 
-        Command::Login(arguments) => sign_in::login(&global, arguments).await,
-        Command::Logout => sign_in::logout(&global).await,
+        Command::Login(arguments) => sign_in::login(global, arguments).await,
+        Command::Logout => sign_in::logout(global).await,
         Command::Whoami => sign_in::whoami(&connect()?, printer).await,
         Command::Context(command) => sign_in::context(command, printer),
         Command::Token(command) => access::token(&connect()?, command, printer).await,
