@@ -180,7 +180,9 @@ async function replayARun({ page, base, tokens, results }) {
   const event = page.getByRole('button', { name: /h-1: update begins/ });
   await event.click();
   await page.getByRole('button', { name: 'h-1: patching' }).waitFor();
-  await page.waitForURL(/at=/);
+  // The address follows a moment later; until then it has the instant of before.
+  const instant = Number(await slider.inputValue());
+  await page.waitForURL((url) => Math.abs(Number(url.searchParams.get('at')) - instant) < 1);
   await page.reload();
   await page.getByRole('button', { name: 'h-1: patching' }).waitFor();
   await page.getByRole('button', { name: 'h-1: patching' }).press('Enter');
