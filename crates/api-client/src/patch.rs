@@ -1,17 +1,18 @@
 //! The patch-manager: compliance, policies, runs, plans, advisories, exceptions, calendars.
 
+mod feeds;
+
 use std::time::Duration;
 
 use api_types::access::Outcome;
 use api_types::patch::{
     AdvisoryDetail, AdvisoryHistory, AdvisoryImport, AdvisoryImportStatus, AdvisorySummary, ApprovePolicy,
     AskFreezes, Calendar, CiCompliance, ComplianceDay, ComplianceSummary, ConfirmInstallation,
-    CreateCalendar, CreateException, Diagnosis, Exception, Feed, FeedPreset, FreezeConflicts, HostCompliance,
-    HostStatus, Installation, InstalledOn, Inventory, InventoryReport, LogLine, PendingPackage,
-    PlanComparison, PolicyPreview, PolicyVersion, PredictionLedger, PreviewPolicy, PutFeed, ReleaseCoverage,
-    Remediate, RunDetail, RunDiff, RunReport, RunSummary, RunTrace, Scan, SearchResults, ServiceLevels,
-    SimulatePlans, StartRun, StartScan, Steer, StoredPolicy, TimelinessReport, TracePlan,
-    UnfixedVulnerability, WaveStatus,
+    CreateCalendar, CreateException, Diagnosis, Exception, FreezeConflicts, HostCompliance, HostStatus,
+    Installation, InstalledOn, Inventory, InventoryReport, LogLine, PendingPackage, PlanComparison,
+    PolicyPreview, PolicyVersion, PredictionLedger, PreviewPolicy, ReleaseCoverage, Remediate, RunDetail,
+    RunDiff, RunReport, RunSummary, RunTrace, Scan, SearchResults, ServiceLevels, SimulatePlans, StartRun,
+    StartScan, Steer, StoredPolicy, TimelinessReport, TracePlan, UnfixedVulnerability, WaveStatus,
 };
 use domain::{
     ids::{CiId, PolicyId, RunId, ScanId},
@@ -452,30 +453,6 @@ impl PatchClient {
         request: &CreateException,
     ) -> Result<Outcome<Exception>, ClientError> {
         self.0.post("/patch/exceptions", request).await
-    }
-
-    pub async fn put_feed(&self, id: &str, request: &PutFeed) -> Result<Feed, ClientError> {
-        self.0.put(&format!("/patch/feeds/{id}", id = segment(id)), request).await
-    }
-
-    pub async fn get_feed(&self, id: &str) -> Result<Feed, ClientError> {
-        self.0.get(&format!("/patch/feeds/{id}", id = segment(id)), &[]).await
-    }
-
-    pub async fn list_feeds(&self, most: usize) -> Result<Vec<Feed>, ClientError> {
-        self.0.get_all("/patch/feeds", &[], most).await
-    }
-
-    pub async fn list_feed_presets(&self) -> Result<Vec<FeedPreset>, ClientError> {
-        self.0.get("/patch/feeds/presets", &[]).await
-    }
-
-    pub async fn fetch_feed(&self, id: &str) -> Result<Feed, ClientError> {
-        self.0.post(&format!("/patch/feeds/{id}/fetch", id = segment(id)), &()).await
-    }
-
-    pub async fn delete_feed(&self, id: &str) -> Result<(), ClientError> {
-        self.0.delete(&format!("/patch/feeds/{id}", id = segment(id))).await
     }
 
     pub async fn list_exceptions(

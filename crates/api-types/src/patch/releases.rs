@@ -7,8 +7,8 @@ use domain::{
     ids::{CiId, RunId},
     plan::Plan,
     release::{
-        Baseline, CheckKind, Checklist, Customer, Direction, HealthSample, Imagined, ReleaseKind,
-        ReleaseMetrics, ReleasePolicies, Tier, Timeline, Urgency, Version,
+        Baseline, CheckKind, Checklist, Customer, Direction, Imagined, ReleaseKind, ReleaseMetrics,
+        ReleasePolicies, Tier, Timeline, Urgency, Version,
     },
     run::{HostState, RunState},
 };
@@ -431,57 +431,6 @@ pub struct DeploymentCallback {
     pub previous_version: Option<Version>,
     #[serde(default)]
     pub detail: Option<String>,
-}
-
-/// The current and past health of a customer.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct CustomerHealthDetail {
-    pub customer: CiId,
-    pub name: String,
-    pub tier: Tier,
-    pub current_version: Version,
-    /// Checked for this answer.
-    pub now: HealthSample,
-    pub watch: Option<CustomerWatch>,
-    /// Newest first.
-    pub samples: Vec<JudgedSample>,
-    pub reports: Vec<IssueReport>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct JudgedSample {
-    #[serde(flatten)]
-    pub sample: HealthSample,
-    pub judgement: WatchState,
-    pub reason: Option<String>,
-}
-
-/// An issue that a customer reports. After a critical one, the version counts as unhealthy.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReportIssue {
-    pub severity: IssueSeverity,
-    pub summary: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum IssueSeverity {
-    Critical,
-    Major,
-    Minor,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct IssueReport {
-    pub id: Uuid,
-    pub severity: IssueSeverity,
-    pub summary: String,
-    /// What the customer ran; null in reports from before it was recorded.
-    #[serde(default)]
-    pub customer_version: Option<Version>,
-    pub reported_by: String,
-    pub reported_at: DateTime<Utc>,
 }
 
 /// The success metrics, of all releases and by group.
