@@ -167,21 +167,24 @@ async fn hold(app: &App, conn: &mut PgConnection, cause: HoldCause, detail: &str
 /// Pauses every open run of a held installation, each in a transaction of its own.
 async fn pause_open_runs(app: &App) -> ApiResult<()> {
     let caller = Caller::internal(SERVICE, "service:patch-manager");
+    let mut before = Vec::new();
     loop {
         let mut conn = app.pool.acquire().await?;
         let row = store::find_installation(&mut conn).await?;
         let Some(hold) = row.and_then(|row| row.hold) else { return Ok(()) };
         let runs = store::list_open_runs(&mut conn, true, BATCH).await?;
         drop(conn);
-        if runs.is_empty() {
+        // Those that could not be paused are tried again at the next look.
+        if runs.is_empty() || runs == before {
             return Ok(());
         }
         let reason = format!("the database was restored or copied: {}", hold.detail);
-        for run in runs {
+        for run in &runs {
             let mut transaction = app.pool.begin().await?;
-            pause(app, &mut transaction, run, &reason, &caller).await?;
+            pause(app, &mut transaction, *run, &reason, &caller).await?;
             transaction.commit().await?;
         }
+        before = runs;
     }
 }
 
