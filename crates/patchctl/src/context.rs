@@ -7,15 +7,16 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::global::GlobalOptions;
+use crate::arguments::global::{DEFAULT_PORT_BASE, GlobalOptions};
+use crate::private_file;
 use terminal::Failure;
 
 const LONGEST_NAME: usize = 60;
@@ -23,8 +24,6 @@ const LONGEST_NAME: usize = 60;
 const MOST: usize = 1000;
 /// A file of contexts is not larger than this.
 const LARGEST_FILE: u64 = 1024 * 1024;
-/// The port of a platform for which no address is given.
-const DEFAULT_PORT_BASE: u16 = 8080;
 
 /// The addresses of a platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +60,8 @@ pub struct Chosen {
 impl Contexts {
     /// Empty if there are none yet.
     pub fn open() -> Result<Self, Failure> {
-        let folder = folder().ok_or_else(|| {
-            Failure::usage("there is no home folder for contexts; set HOME or XDG_CONFIG_HOME")
-        })?;
+        let folder = folder()
+            .ok_or_else(|| Failure::usage("cannot find your home folder; set HOME or XDG_CONFIG_HOME"))?;
         Self::open_in(folder)
     }
 
@@ -116,7 +114,9 @@ impl Contexts {
             )));
         }
         self.create_folder()?;
-        write_private(&self.token_file(name), &format!("{token}\n"))?;
+        let file = self.token_file(name);
+        private_file::replace(&file, &format!("{token}\n"))
+            .map_err(|error| failed("write", &file, &error))?;
         self.stored.contexts.insert(name.to_owned(), context);
         self.stored.current = Some(name.to_owned());
         self.write()
@@ -149,7 +149,8 @@ impl Contexts {
         let text = serde_json::to_string_pretty(&self.stored)
             .map_err(|error| Failure::new(format!("contexts cannot be written: {error}")))?;
         self.create_folder()?;
-        write_private(&self.folder.join("contexts.json"), &format!("{text}\n"))
+        let file = self.folder.join("contexts.json");
+        private_file::replace(&file, &format!("{text}\n")).map_err(|error| failed("write", &file, &error))
     }
 }
 
@@ -214,22 +215,6 @@ fn read_private(path: &Path) -> Result<Option<String>, Failure> {
     let mut text = String::new();
     file.take(LARGEST_FILE).read_to_string(&mut text).map_err(|error| failed("read", path, &error))?;
     Ok(Some(text))
-}
-
-/// Replaces the file at once: a half-written one is never read.
-fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
-    let _ = fs::remove_file(&fresh);
-    OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&fresh)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&fresh, path))
-        .map_err(|error| failed("write", path, &error))
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failure {

@@ -13,6 +13,7 @@ mod demo;
 mod input;
 mod platform;
 mod poll;
+mod private_file;
 mod resolve;
 mod watch;
 

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use terminal::{Colour, OutputChoice};
 
+/// The first port of a platform on this machine that was started without another one.
+pub const DEFAULT_PORT_BASE: u16 = 8080;
+
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalOptions {
@@ -26,7 +29,7 @@ pub struct GlobalOptions {
     pub server: Option<String>,
 
     /// First of the four consecutive ports of a platform on this machine.
-    #[arg(long, global = true, env = "PATCH_PORT_BASE", default_value_t = 8080, value_name = "PORT",
+    #[arg(long, global = true, env = "PATCH_PORT_BASE", default_value_t = DEFAULT_PORT_BASE, value_name = "PORT",
         value_parser = clap::value_parser!(u16).range(1..=65532))]
     pub port_base: u16,
 

@@ -1,8 +1,7 @@
 //! The two initial tokens of a platform: that of the administrator, and that of its services.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use service_kit::access;
 
 use super::data_dir::failed;
 use super::database;
+use crate::private_file;
 use terminal::Failure;
 
 /// How long a token is accepted.
@@ -101,16 +101,7 @@ fn read_or_create(path: &Path, renew_after: Duration) -> Result<Token, Failure> 
 /// Writes the file atomically: a half-written token would lock everybody out.
 fn create(path: &Path) -> Result<Token, Failure> {
     let secret = access::new_secret();
-    let fresh = path.with_extension("new");
-    let _ = fs::remove_file(&fresh);
-    OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&fresh)
-        .and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&fresh, path))
-        .map_err(|error| failed("write", path, &error))?;
+    private_file::replace(path, &format!("{secret}\n")).map_err(|error| failed("write", path, &error))?;
     Ok(Token { secret: SecretString::from(secret), is_new: true })
 }
 
