@@ -66,7 +66,8 @@ impl AnsibleRunner {
 
     /// The first line of what `--version` prints, or why there is none.
     pub async fn version(&self) -> Result<String, String> {
-        let home = tempfile::tempdir().map_err(|error| format!("there is no temporary folder: {error}"))?;
+        let home =
+            tempfile::tempdir().map_err(|error| format!("cannot create a temporary folder: {error}"))?;
         let mut command = tokio::process::Command::new(&self.program);
         command.arg("--version").env_clear().envs(bare_environment(&self.program, home.path()));
         command.stdin(Stdio::null()).kill_on_drop(true);

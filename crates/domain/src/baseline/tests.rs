@@ -94,7 +94,7 @@ fn notice_becomes_old_enough_to_the_second() {
         exclusion.explanation(),
         "published less than 7 days ago; it belongs to the baseline from 2026-06-08 12:00 UTC"
     );
-    // The end of the calendar is no reason to panic.
+    // Nothing panics at the end of the calendar.
     let last = Fix { published: Published::At(DateTime::<Utc>::MAX_UTC), ..fix() };
     assert_eq!(rule_of(&rules, &last, LATER), Some(BaselineRule::Age));
 }

@@ -20,7 +20,7 @@ pub async fn run(global: &GlobalOptions, arguments: BackupArguments, printer: Pr
     // What was begun is removed.
     let manifest = tokio::select! {
         made = back_up(&config) => made?,
-        () = stop.cancelled() => return Err(Failure::new("the backup was stopped; there is no file")),
+        () = stop.cancelled() => return Err(Failure::new("the backup was stopped; no file was written")),
     };
     show(&manifest, printer)
 }

@@ -101,7 +101,7 @@ fn explain(schemas: &Schemas, what: &str) -> Result<Explained, Failure> {
     let mut schema = schemas.get(name).ok_or_else(|| {
         let known: Vec<&str> = RESOURCES.iter().map(|(name, _)| *name).collect();
         unknown(
-            &format!("there is no resource `{resource}`; there are {}", known.join(", ")),
+            &format!("`{resource}` is not a resource; the resources are {}", known.join(", ")),
             resource,
             &known,
         )
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn unknown_names_are_answered_with_those_that_exist() {
         let error = |what: &str| explain(&schemas(), what).unwrap_err().to_string();
-        assert!(error("polcy").contains("there is no resource `polcy`"));
+        assert!(error("polcy").contains("`polcy` is not a resource"));
         assert!(error("policy.max_paralel").contains("`policy` has no field `max_paralel`; it has "));
         assert!(error("policy.name.x").contains("`policy.name` has no fields"));
     }

@@ -103,7 +103,7 @@ fn of_diagnosis(diagnosis: &Diagnosis) -> Vec<Finding> {
         ),
         (HostKeySource::None, _) => Finding::warning(
             "host keys",
-            "there is no key for SSH, so that only model hosts can be reached",
+            "no SSH key is set: only model hosts can be reached",
             "set PATCH_SSH_KEY_FILE, or PATCH_VAULT_ADDR if a Vault has the keys",
         ),
     };

@@ -18,7 +18,7 @@ pub async fn examine(addresses: &Addresses) -> Vec<Finding> {
         Err(error) => {
             return vec![Finding::failed(
                 "services",
-                format!("there is no HTTP client: {error}"),
+                format!("the HTTP client cannot start: {error}"),
                 "check SSL_CERT_FILE",
             )];
         }
