@@ -125,7 +125,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = admin(root.path()).unwrap();
         let long_ago = std::time::SystemTime::now() - RENEW_ADMIN_AFTER - Duration::from_secs(60);
-        let file = OpenOptions::new().write(true).open(admin_file(root.path())).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(admin_file(root.path())).unwrap();
         file.set_modified(long_ago).unwrap();
         let renewed = admin(root.path()).unwrap();
         assert!(renewed.is_new && renewed.secret.expose_secret() != first.secret.expose_secret());
